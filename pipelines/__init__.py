@@ -1,0 +1,1 @@
+"""The platform's Python: sources, loading, orchestration, sandbox and sidecar."""

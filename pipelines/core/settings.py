@@ -1,0 +1,182 @@
+"""Typed settings from the environment and `.env`; a wrong value stops the start and names the fix.
+
+Any secret may be given as a file instead: `<NAME>_FILE` holds the path (Docker and Kubernetes secrets).
+Names of the environment variables are the upper-case field names, listed in docs/operations/settings.md.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.core.clock import Clock, fixed_clock, system_clock
+from pipelines.core.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _blank_to_none(value: object) -> object:
+    """An empty line in `.env` means "not set", not an empty URL."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_to_none)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
+OptionalInstant = Annotated[datetime | None, BeforeValidator(_blank_to_none)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations are seconds unless the name says days."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    psp_database_url: OptionalSecret = None
+    psp_home: Path = Path(".psp")
+    psp_chromium: OptionalPath = None
+    psp_business_timezone: str = "Asia/Kolkata"
+    psp_api_keys_file: OptionalPath = None
+    psp_notify_urls: OptionalSecret = None
+    psp_now: OptionalInstant = None
+
+    psp_dagster_port: Port = 3000
+    psp_sidecar_port: Port = 8000
+    psp_sandbox_vima_port: Port = 8701
+    psp_sandbox_payshack_port: Port = 8702
+    psp_sandbox_orders: Annotated[int, Field(ge=1, le=5_000_000)] = 1000
+    psp_sandbox_seed: int = 7
+
+    vima_base_url: OptionalText = None
+    vima_api_key: OptionalSecret = None
+    vima_poll_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
+    vima_page_pause_seconds: Annotated[float, Field(ge=0, le=60)] = 0.3
+
+    payshack_portal_url: OptionalText = None
+    payshack_api_url: OptionalText = None
+    payshack_email: OptionalSecret = None
+    payshack_password: OptionalSecret = None
+    payshack_response_secret: OptionalSecret = None
+    payshack_response_iv: OptionalSecret = None
+    payshack_transport: Literal["http", "browser"] = "http"
+    payshack_poll_seconds: Annotated[int, Field(ge=30, le=86400)] = 300
+    payshack_lookback_days: Annotated[int, Field(ge=0, le=31)] = 3
+    payshack_sweep_days: Annotated[int, Field(ge=1, le=400)] = 45
+    payshack_page_pause_seconds: Annotated[float, Field(ge=0, le=60)] = 0.3
+
+    metabase_url: OptionalText = None
+    metabase_api_key: OptionalSecret = None
+
+    @field_validator("psp_home", mode="after")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        return (value if value.is_absolute() else PROJECT_ROOT / value).resolve()
+
+    @field_validator("psp_business_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not an IANA time zone; use a name such as Asia/Kolkata")
+        return value
+
+    @field_validator("psp_now")
+    @classmethod
+    def _zoned_now(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("needs a zone; write 2026-01-15T10:00:00Z")
+        return value.astimezone(UTC) if value is not None else None
+
+    @field_validator("vima_base_url", "payshack_portal_url", "payshack_api_url", "metabase_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value is not None else None
+
+    @field_validator("psp_database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("payshack_response_iv")
+    @classmethod
+    def _sixteen_bytes(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) != 16:
+            raise ValueError("must be exactly 16 bytes of text")
+        return value
+
+    @model_validator(mode="after")
+    def _real_sources_need_credentials(self) -> "Settings":
+        if self.vima_base_url and not self.vima_api_key:
+            raise ValueError("VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox")
+        if self.payshack_portal_url:
+            needed = ("payshack_api_url", "payshack_email", "payshack_password", "payshack_response_secret")
+            missing = [name.upper() for name in needed if not getattr(self, name)]
+            if missing:
+                raise ValueError(f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none")
+        return self
+
+    @property
+    def vima_is_sandbox(self) -> bool:
+        """Whether Vima is served by the local sandbox because no real address is set."""
+        return self.vima_base_url is None
+
+    @property
+    def payshack_is_sandbox(self) -> bool:
+        """Whether PayShack is served by the local sandbox because no real address is set."""
+        return self.payshack_portal_url is None
+
+    @property
+    def business_zone(self) -> ZoneInfo:
+        """The zone in which business dates are cut; storage stays UTC."""
+        return ZoneInfo(self.psp_business_timezone)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock to ask for "now": stopped at PSP_NOW when that is set."""
+        return fixed_clock(self.psp_now) if self.psp_now else system_clock
+
+
+def _environment(base: Mapping[str, str]) -> dict[str, str]:
+    """`.env` under the process environment, with `<NAME>_FILE` secrets read from their files."""
+    merged = {k: v for k, v in dotenv_values(PROJECT_ROOT / ".env").items() if v is not None} | dict(base)
+    for name in Settings.model_fields:
+        variable = name.upper()
+        path = merged.get(f"{variable}_FILE")
+        if not path:
+            continue
+        if merged.get(variable):
+            raise SettingsError(f"Both {variable} and {variable}_FILE are set.", fix="keep one of them")
+        try:
+            merged[variable] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"{variable}_FILE cannot be read ({error.strerror}).", fix="correct the path or its permissions"
+            ) from error
+    return merged
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings once, at the start of a process.
+
+    Raises SettingsError naming every wrong variable and its fix; values are left out because they may be secret.
+    """
+    env = _environment(os.environ if environ is None else environ)
+    values = {name: env[name.upper()] for name in Settings.model_fields if name.upper() in env}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']).upper() or 'settings'}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError(f"Wrong settings: {problems}.", fix="correct the environment or .env and start again") from None

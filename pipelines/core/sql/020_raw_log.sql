@@ -1,0 +1,108 @@
+-- The raw log: one row per observed version of a record. Nothing here is updated or deleted.
+do $$
+declare
+    log_table text;
+begin
+    foreach log_table in array array[
+        'vima_operations', 'payshack_payins', 'payshack_payouts',
+        'payshack_clients', 'payshack_resellers', 'payshack_service_providers'
+    ] loop
+        execute format($ddl$
+            create table if not exists raw.%1$I (
+                record_id text not null,             -- the source's own identity of the record
+                content_hash text not null,          -- canonical payload less volatile fields (docs/domain)
+                order_key text,                      -- match key as delivered, trimmed, NFC; null when absent
+                source_order bigint,                 -- the source's own ordering value; null where it has none
+                source_created_at timestamptz,
+                source_updated_at timestamptz,
+                payload jsonb not null,              -- everything, unaltered
+                observed_at timestamptz not null,    -- when the page that held it was read
+                load_mode text not null,             -- feed | window | recheck
+                load_scope text not null,            -- the cursor or the window that the page was read under
+                load_page integer not null,
+                _dlt_load_id text not null,
+                loaded_xid bigint not null default (pg_current_xact_id()::text::bigint),
+                primary key (record_id, content_hash)
+            )$ddl$, log_table);
+        execute format('create index if not exists %I on raw.%I (loaded_xid)', log_table || '_loaded_xid', log_table);
+        execute format('create index if not exists %I on raw.%I (source_created_at)', log_table || '_created', log_table);
+        execute format('create index if not exists %I on raw.%I (order_key)', log_table || '_order_key', log_table);
+    end loop;
+end
+$$;
+
+-- Records that break the contract, with the reason. The rest of their page loads.
+create table if not exists raw.quarantine (
+    quarantine_id bigint generated always as identity primary key,
+    source_table text not null,
+    record_id text,
+    order_key text,
+    content_hash text not null,
+    reason text not null,                -- short code: missing_id, broken_amount, unparseable_time, ...
+    detail text not null,                -- what was wrong, without personal data
+    payload jsonb,
+    source_created_at timestamptz,
+    observed_at timestamptz not null,
+    load_mode text not null,
+    load_scope text not null,
+    load_page integer not null,
+    _dlt_load_id text not null,
+    loaded_xid bigint not null default (pg_current_xact_id()::text::bigint),
+    replayed_at timestamptz,
+    unique (source_table, content_hash)
+);
+create index if not exists quarantine_order_key on raw.quarantine (order_key);
+create index if not exists quarantine_loaded_xid on raw.quarantine (loaded_xid);
+
+-- The feed cursor, moved in the transaction that commits its rows, never ahead of them.
+create table if not exists raw.source_cursors (
+    source text not null,
+    stream text not null,
+    cursor_value text not null,
+    moved_at timestamptz not null,
+    _dlt_load_id text not null,
+    primary key (source, stream)
+);
+
+-- Instant up to which a complete, count-stable pass over everything has succeeded.
+create table if not exists raw.source_watermarks (
+    source text not null,
+    flow text not null,
+    watermark timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (source, flow)
+);
+
+-- Every day window that was read completely, newest pass only: what to resume, and how fresh old days are.
+create table if not exists raw.window_passes (
+    source text not null,
+    stream text not null,
+    window_date date not null,           -- UTC created date
+    total_records bigint not null,       -- the source's own total, equal before and after
+    distinct_records bigint not null,
+    started_at timestamptz not null,
+    completed_at timestamptz not null,
+    primary key (source, stream, window_date)
+);
+
+-- One row per load attempt, kept for health, operations and audit.
+create table if not exists raw.load_runs (
+    load_run_id bigint generated always as identity primary key,
+    source text not null,
+    mode text not null,                  -- feed | window
+    scope text not null,
+    status text not null check (status in ('running', 'succeeded', 'failed')),
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    pages bigint not null default 0,
+    rows_read bigint not null default 0,
+    rows_new bigint not null default 0,
+    rows_quarantined bigint not null default 0,
+    error text
+);
+create index if not exists load_runs_by_source on raw.load_runs (source, started_at desc);
+
+grant select, insert on all tables in schema raw to psp_loader;
+grant update on raw.quarantine, raw.source_cursors, raw.source_watermarks, raw.window_passes, raw.load_runs to psp_loader;
+grant usage on all sequences in schema raw to psp_loader;
+grant select on all tables in schema raw to psp_transformer;

@@ -1,0 +1,1 @@
+"""One package per provider; pure Python and dlt, never Dagster or dbt."""
