@@ -1,0 +1,48 @@
+{#
+    Incremental by changed keys, without a clock.
+
+    Every raw row and every row of an incremental model carries the transaction id that wrote it. A model remembers, in the
+    transaction that commits its own rows, the oldest transaction that was still running when it looked (xmin of its
+    snapshot): everything older is visible and done, everything from there on is read again next time. So a load that
+    commits late, out of order, or while the model runs is never skipped; at worst a row is read twice, which is free.
+
+    A restored database starts counting transactions anew; a remembered id from the future is therefore ignored.
+#}
+
+{% macro create_model_state() %}
+    create table if not exists intermediate.model_state (
+        model text primary key,
+        processed_xid bigint not null default 0,
+        pending_xid bigint not null default 0
+    );
+    {{ create_left_behind() }}
+{% endmacro %}
+
+{# Pre-hook: note where this run's view of the world begins. #}
+{% macro note_pending(model=none) %}
+    insert into intermediate.model_state (model, pending_xid)
+    values ('{{ model or this.identifier }}', pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
+    on conflict (model) do update set pending_xid = excluded.pending_xid
+{% endmacro %}
+
+{# Post-hook, in the transaction of the rows: what was pending is now processed. #}
+{% macro note_processed(model=none) %}
+    update intermediate.model_state
+    set processed_xid = pending_xid
+    where model = '{{ model or this.identifier }}'
+{% endmacro %}
+
+{# Lowest transaction id that `model` has not fully seen. #}
+{% macro processed_xid(model=none) -%}
+    coalesce((
+        select state.processed_xid
+        from intermediate.model_state as state
+        where
+            state.model = '{{ model or this.identifier }}'
+            and state.processed_xid <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    ), 0)
+{%- endmacro %}
+
+{% macro current_xid() -%}
+    pg_current_xact_id()::text::bigint
+{%- endmacro %}

@@ -1,0 +1,30 @@
+{#
+    All versions of every record of which a version was committed since `model` last looked; everything on a full refresh.
+    Filters each source by its own primary key, so that cost follows what changed and not the length of the log.
+#}
+{% macro changed_versions(model, incremental, also_ids=none) %}
+    {%- set sources = [
+        ('vima_operations', 'stg_vima__operation_versions'),
+        ('payshack_payins', 'stg_payshack__payin_versions'),
+        ('payshack_payouts', 'stg_payshack__payout_versions'),
+    ] -%}
+    {%- for log_table, staging_model in sources %}
+    select versions.*
+    from {{ ref(staging_model) }} as versions
+        {%- if incremental %}
+    where versions.source_txn_id in (
+        select log.record_id
+        from {{ source('raw', log_table) }} as log
+        where log.loaded_xid >= {{ processed_xid(model) }}
+            {%- if also_ids %}
+        union
+        select also.source_txn_id
+        from {{ also_ids }} as also
+            {%- endif %}
+    )
+        {%- endif %}
+        {%- if not loop.last %}
+    union all
+        {%- endif %}
+    {%- endfor %}
+{% endmacro %}

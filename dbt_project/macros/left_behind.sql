@@ -1,0 +1,71 @@
+{#
+    What a changed record leaves behind: the match key, reference, project or day under which it was counted before.
+    Kept in a table, because the models that must look there again may fail or run later.
+#}
+
+{% macro create_left_behind() %}
+    create table if not exists intermediate.left_behind (
+        model text not null,
+        reconciliation_key text,
+        utr text,
+        rrn text,
+        source text,
+        project text,
+        flow text,
+        business_date date,
+        changed_xid bigint not null default (pg_current_xact_id()::text::bigint)
+    );
+    create index if not exists left_behind_by_xid on intermediate.left_behind (model, changed_xid);
+    -- A month is far beyond any time that a consumer may lag; older lines have long been read.
+    alter table intermediate.left_behind add column if not exists logged_at timestamptz not null default now();
+    delete from intermediate.left_behind where logged_at < now() - interval '30 days';
+{% endmacro %}
+
+{# Pre-hook of int_transactions__current. #}
+{% macro log_left_behind() %}
+    {% if is_incremental() %}
+    insert into intermediate.left_behind (model, reconciliation_key, utr, rrn, source, project, flow, business_date)
+    select '{{ this.identifier }}', known.reconciliation_key, known.utr, known.rrn, known.source, known.project, known.flow, known.business_date
+    from {{ this }} as known
+    inner join {{ this.schema }}.int_transactions__refreshed as refreshed on known.transaction_id = refreshed.transaction_id
+    where
+        (known.reconciliation_key, known.utr, known.rrn, known.project, known.flow, known.business_date)
+        is distinct from
+        (refreshed.reconciliation_key, refreshed.utr, refreshed.rrn, refreshed.project, refreshed.flow, refreshed.business_date)
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{# Pre-hooks of fct_reconciliation: days and rows of the keys judged in this run that no longer are what they were. #}
+{% macro log_reconciliation_left_behind() %}
+    {% if is_incremental() %}
+    insert into intermediate.left_behind (model, project, flow, business_date)
+    select distinct '{{ this.identifier }}', known.project, known.flow, known.business_date
+    from intermediate.int_reconciliation__keys_changed as keys
+    inner join {{ this }} as known on keys.reconciliation_key = known.reconciliation_key
+    left join intermediate.int_reconciliation__judged as judged on known.reconciliation_id = judged.reconciliation_id
+    where
+        (known.project, known.flow, known.business_date)
+        is distinct from
+        (judged.project, judged.flow, judged.business_date)
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{% macro drop_superseded_reconciliations() %}
+    {% if is_incremental() %}
+    delete from {{ this }} as known
+    using intermediate.int_reconciliation__keys_changed as keys
+    where
+        keys.reconciliation_key = known.reconciliation_key
+        and not exists (
+            select 1
+            from intermediate.int_reconciliation__judged as judged
+            where judged.reconciliation_id = known.reconciliation_id
+        )
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,76 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        group='reporting',
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_transaction_days() }}"],
+        post_hook="{{ note_processed() }}",
+        indexes=[
+            {
+                'columns': ['bucket_at', 'business_date', 'source', 'project', 'flow', 'payment_method', 'currency'],
+                'unique': true,
+            },
+            {'columns': ['business_date', 'source']},
+        ],
+    )
+}}
+
+with
+
+transactions as (
+
+    select * from {{ ref('fct_transactions') }}
+
+),
+
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_transaction_days() }}
+
+),
+
+{% endif %}
+affected as (
+
+    select
+        date_trunc('hour', coalesce(created_at, first_seen_at), 'UTC') as bucket_at,
+        business_date,
+        source,
+        coalesce(project, 'unknown') as project,
+        flow,
+        coalesce(payment_method, 'unknown') as payment_method,
+        coalesce(currency, 'unknown') as currency,
+        status,
+        amount,
+        fee,
+        extract(epoch from completed_at - created_at) as seconds_to_final
+    from transactions
+    {% if is_incremental() %}
+    inner join touched
+        using (business_date, source)
+    {% endif %}
+
+),
+
+summed as (
+
+    select
+        bucket_at,
+        business_date,
+        source,
+        project,
+        flow,
+        payment_method,
+        currency,
+        {{- transaction_measures() }}
+    from affected
+    group by bucket_at, business_date, source, project, flow, payment_method, currency
+
+)
+
+select
+    *,
+    {{- success_rates() }}
+from summed

@@ -1,0 +1,103 @@
+with
+
+transactions as (
+
+    select * from {{ source('raw', 'payshack_payouts') }}
+
+),
+
+client_projects as (
+
+    select * from {{ ref('client_projects') }}
+
+),
+
+status_classes as (
+
+    select * from {{ ref('status_classes') }}
+    where source = 'payshack' and flow = 'payout'
+
+),
+
+extracted as (
+
+    select
+        transactions.record_id,
+        transactions.content_hash,
+        transactions.order_key,
+        transactions.source_order,
+        transactions.source_created_at,
+        transactions.source_updated_at,
+        transactions.observed_at,
+        transactions.load_mode,
+        transactions.load_scope,
+        transactions.load_page,
+        transactions._dlt_load_id,
+        transactions.loaded_xid,
+        {{ blank_to_null("transactions.payload ->> 'clientName'") }} as client_name,
+        {{ blank_to_null("transactions.payload ->> 'utr'") }} as utr,
+        {{ blank_to_null("transactions.payload ->> 'rrn'") }} as rrn,
+        {{ blank_to_null("transactions.payload ->> 'spTxnId'") }} as provider_reference,
+        coalesce(
+            {{ blank_to_null("transactions.payload ->> 'status'") }},
+            {{ blank_to_null("transactions.payload ->> 'txnStatus'") }}
+        ) as status_raw,
+        upper({{ blank_to_null("transactions.payload ->> 'transactionType'") }}) as transaction_type,
+        {{ exact_numeric("transactions.payload ->> 'amount'") }} as amount,
+        {{ exact_numeric("transactions.payload ->> 'txnCharges'") }} as fee
+    from transactions
+
+),
+
+classified as (
+
+    select
+        extracted.*,
+        coalesce(status_classes.status_class, 'U') as status_class,
+        coalesce(client_projects.project, extracted.client_name) as project
+    from extracted
+    left join status_classes
+        on lower(extracted.status_raw) = status_classes.status_word
+    left join client_projects
+        on extracted.client_name = client_projects.client_name
+
+)
+
+select
+    'payshack:payout:' || record_id as transaction_id,
+    'payshack' as source,
+    'payout' as flow,
+    record_id as source_txn_id,
+    order_key,
+    content_hash,
+    provider_reference,
+    utr,
+    rrn,
+    project,
+    client_name as merchant,
+    'INR' as currency,
+    2 as minor_unit_exponent,
+    -- The gross amount; charges stay apart, and netAmount is not used until its sign has been verified.
+    amount,
+    amount as requested_amount,
+    amount as paid_amount,
+    trim_scale(fee) as fee,
+    false as is_paid_amount_missing,
+    false as is_flow_assumed,
+    false as is_self_inconsistent,
+    status_raw,
+    status_class,
+    transaction_type as payment_method,
+    transaction_type,
+    'IN' as country,
+    source_created_at as created_at,
+    coalesce(source_updated_at, source_created_at) as updated_at,
+    case when status_class in ('S', 'F', 'R') then source_updated_at end as completed_at,
+    source_order,
+    observed_at,
+    load_mode,
+    load_scope,
+    load_page,
+    _dlt_load_id,
+    loaded_xid
+from classified
