@@ -7,16 +7,8 @@
     commits late, out of order, or while the model runs is never skipped; at worst a row is read twice, which is free.
 
     A restored database starts counting transactions anew; a remembered id from the future is therefore ignored.
+    The tables (intermediate.model_state, intermediate.left_behind) belong to the warehouse's foundation.
 #}
-
-{% macro create_model_state() %}
-    create table if not exists intermediate.model_state (
-        model text primary key,
-        processed_xid bigint not null default 0,
-        pending_xid bigint not null default 0
-    );
-    {{ create_left_behind() }}
-{% endmacro %}
 
 {# Pre-hook: note where this run's view of the world begins. #}
 {% macro note_pending(model=none) %}

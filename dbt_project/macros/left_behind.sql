@@ -3,22 +3,9 @@
     Kept in a table, because the models that must look there again may fail or run later.
 #}
 
-{% macro create_left_behind() %}
-    create table if not exists intermediate.left_behind (
-        model text not null,
-        reconciliation_key text,
-        utr text,
-        rrn text,
-        source text,
-        project text,
-        flow text,
-        business_date date,
-        changed_xid bigint not null default (pg_current_xact_id()::text::bigint)
-    );
-    create index if not exists left_behind_by_xid on intermediate.left_behind (model, changed_xid);
-    -- A month is far beyond any time that a consumer may lag; older lines have long been read.
-    alter table intermediate.left_behind add column if not exists logged_at timestamptz not null default now();
-    delete from intermediate.left_behind where logged_at < now() - interval '30 days';
+{# On run start: a month is far beyond any time that a reader may lag. #}
+{% macro prune_left_behind() %}
+    delete from intermediate.left_behind where logged_at < now() - interval '30 days'
 {% endmacro %}
 
 {# Pre-hook of int_transactions__current. #}
