@@ -38,3 +38,14 @@
 {% macro current_xid() -%}
     pg_current_xact_id()::text::bigint
 {%- endmacro %}
+
+{#
+    Whether a work table may hold only what changed: its reader exists and this is no full refresh. Unit tests override it,
+    because it asks the database.
+#}
+{% macro reads_changes_only(schema, reader) %}
+    {%- if not execute or flags.FULL_REFRESH -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {{ return(adapter.get_relation(target.database, schema, reader) is not none) }}
+{% endmacro %}

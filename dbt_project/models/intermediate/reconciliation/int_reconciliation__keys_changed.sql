@@ -9,8 +9,7 @@
 }}
 
 {# The mart is read by name and not by ref: it is downstream, and its previous state is what is wanted here. #}
-{% set mart = adapter.get_relation(this.database, 'marts', 'fct_reconciliation') %}
-{% set incremental = mart is not none and not flags.FULL_REFRESH %}
+{% set incremental = reads_changes_only('marts', 'fct_reconciliation') %}
 
 with
 
@@ -60,7 +59,7 @@ quarantined as (
 due as (
 
     select mart.reconciliation_key
-    from {{ mart }} as mart
+    from marts.fct_reconciliation as mart
     left join {{ source('raw', 'source_watermarks') }} as watermarks
         on mart.awaited_source = watermarks.source and mart.flow = watermarks.flow
     where

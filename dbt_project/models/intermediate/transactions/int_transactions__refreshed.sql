@@ -9,8 +9,7 @@
 }}
 
 {# Before the first build, and on a full refresh, everything is new. #}
-{% set current_relation = adapter.get_relation(this.database, this.schema, 'int_transactions__current') %}
-{% set incremental = current_relation is not none and not flags.FULL_REFRESH %}
+{% set incremental = reads_changes_only(this.schema, 'int_transactions__current') %}
 
 with
 
@@ -19,7 +18,7 @@ with
 expired_since as (
 
     select source_txn_id
-    from {{ current_relation }}
+    from {{ this.schema }}.int_transactions__current
     where not is_expired and expires_at <= {{ psp_now() }}
 
 ),
