@@ -1,18 +1,18 @@
 """The exception tree. Raised at the layer that knows, translated at boundaries, swallowed nowhere.
 
-    PlatformError                every expected failure; `message` says what happened, `fix` what to do
-    ├── SettingsError            a setting is missing, contradictory or malformed
-    ├── DatabaseError            PostgreSQL cannot be started, reached or prepared
-    ├── BrowserError             Chromium is absent or does not start
-    ├── PortInUseError           a port that must be listened on is taken
-    ├── SourceError              a provider misbehaves
-    │   ├── SourceAuthError      credentials refused; retrying cannot help and may lock the account
-    │   ├── SourceUnavailable    timeouts, resets, 5xx, 429 after the bounded retries
-    │   ├── SourceContractError  an answer that is not what the wire format says
-    │   └── CipherError          an encrypted answer that cannot be opened
-    ├── LoadError                rows could not be committed to the raw log
-    ├── ModelError               a dbt run failed
-    └── ConflictError            the same work is already being done
+PlatformError                every expected failure; `message` says what happened, `fix` what to do
+├── SettingsError            a setting is missing, contradictory or malformed
+├── DatabaseError            PostgreSQL cannot be started, reached or prepared
+├── BrowserError             Chromium is absent or does not start
+├── PortInUseError           a port that must be listened on is taken
+├── SourceError              a provider misbehaves
+│   ├── SourceAuthError      credentials refused; retrying cannot help and may lock the account
+│   ├── SourceUnavailable    timeouts, resets, 5xx, 429 after the bounded retries
+│   ├── SourceContractError  an answer that is not what the wire format says
+│   └── CipherError          an encrypted answer that cannot be opened
+├── LoadError                rows could not be committed to the raw log
+├── ModelError               a dbt run failed
+└── ConflictError            the same work is already being done
 """
 
 

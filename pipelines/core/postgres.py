@@ -26,7 +26,9 @@ FRESHNESS_CHANNEL = "psp_freshness"
 """NOTIFY channel on which a model run announces what it refreshed; the payload is JSON."""
 
 
-def connect(url: str, *, role: str | None = None, autocommit: bool = False, application: str = "psp") -> psycopg.Connection:
+def connect(
+    url: str, *, role: str | None = None, autocommit: bool = False, application: str = "psp"
+) -> psycopg.Connection:
     """A connection in UTC, with `role` taken when given. Raises DatabaseError with the fix, never the password."""
     options = "-c timezone=UTC" + (f" -c role={role}" if role else "")
     try:
@@ -47,7 +49,9 @@ def sqlalchemy_url(url: str, *, search_path: str | None = None) -> str:
     query = dict(parse_qsl(parts.query))
     if search_path:
         query["options"] = f"-csearch_path={search_path}"
-    return urlunsplit(("postgresql+psycopg2", parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
+    return urlunsplit(
+        ("postgresql+psycopg2", parts.netloc, parts.path, urlencode(query, quote_via=quote), "")
+    )
 
 
 def advisory_key(name: str) -> int:
@@ -69,7 +73,11 @@ def prepare_warehouse(url: str) -> None:
         connection.execute("select pg_advisory_xact_lock(%s)", (advisory_key("prepare_warehouse"),))
         database = sql.Identifier(connection.info.dbname).as_string(connection)
         scripts = sorted(
-            (entry for entry in resources.files("pipelines.core").joinpath("sql").iterdir() if entry.name.endswith(".sql")),
+            (
+                entry
+                for entry in resources.files("pipelines.core").joinpath("sql").iterdir()
+                if entry.name.endswith(".sql")
+            ),
             key=lambda entry: entry.name,
         )
         try:

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 MASK = "***"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?i)\b(apikey|api_key|api-key|token|secret|password|passwd|pwd)=[^&\s\"'<>]+"), rf"\1={MASK}"),
+    (
+        re.compile(r"(?i)\b(apikey|api_key|api-key|token|secret|password|passwd|pwd)=[^&\s\"'<>]+"),
+        rf"\1={MASK}",
+    ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
     (re.compile(r"(?i)(\w+://[^:/@\s]+):[^@\s/]+@"), rf"\1:{MASK}@"),
     (

@@ -58,7 +58,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path.name} in PSP_HOME cannot be read ({type(error).__name__}).", fix=f"delete {path.name} and run `psp up` again") from None
+        raise SettingsError(
+            f"{path.name} in PSP_HOME cannot be read ({type(error).__name__}).",
+            fix=f"delete {path.name} and run `psp up` again",
+        ) from None
     return dict(value)
 
 

@@ -116,12 +116,16 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _real_sources_need_credentials(self) -> "Settings":
         if self.vima_base_url and not self.vima_api_key:
-            raise ValueError("VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox")
+            raise ValueError(
+                "VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox"
+            )
         if self.payshack_portal_url:
             needed = ("payshack_api_url", "payshack_email", "payshack_password", "payshack_response_secret")
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
-                raise ValueError(f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none")
+                raise ValueError(
+                    f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none"
+                )
         return self
 
     @property
@@ -159,7 +163,8 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
             merged[variable] = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise SettingsError(
-                f"{variable}_FILE cannot be read ({error.strerror}).", fix="correct the path or its permissions"
+                f"{variable}_FILE cannot be read ({error.strerror}).",
+                fix="correct the path or its permissions",
             ) from error
     return merged
 
@@ -179,4 +184,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             f"{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False, include_url=False)
         )
-        raise SettingsError(f"Wrong settings: {problems}.", fix="correct the environment or .env and start again") from None
+        raise SettingsError(
+            f"Wrong settings: {problems}.", fix="correct the environment or .env and start again"
+        ) from None
