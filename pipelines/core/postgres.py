@@ -6,7 +6,6 @@ mistakes inside the platform, and the wall for outside users, who get login role
 
 import hashlib
 from importlib import resources
-from typing import LiteralString, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -49,9 +48,7 @@ def sqlalchemy_url(url: str, *, search_path: str | None = None) -> str:
     query = dict(parse_qsl(parts.query))
     if search_path:
         query["options"] = f"-csearch_path={search_path}"
-    return urlunsplit(
-        ("postgresql+psycopg2", parts.netloc, parts.path, urlencode(query, quote_via=quote), "")
-    )
+    return urlunsplit(("postgresql+psycopg2", parts.netloc, parts.path, urlencode(query, quote_via=quote), ""))
 
 
 def advisory_key(name: str) -> int:
@@ -83,7 +80,7 @@ def prepare_warehouse(url: str) -> None:
         try:
             for script in scripts:
                 text = script.read_text(encoding="utf-8").replace(':"database"', database)
-                connection.execute(cast(LiteralString, text))
+                connection.execute(text)
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseError(
                 f"The database user may not prepare the warehouse: {error.diag.message_primary}.",

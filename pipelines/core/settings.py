@@ -116,16 +116,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _real_sources_need_credentials(self) -> "Settings":
         if self.vima_base_url and not self.vima_api_key:
-            raise ValueError(
-                "VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox"
-            )
+            raise ValueError("VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox")
         if self.payshack_portal_url:
             needed = ("payshack_api_url", "payshack_email", "payshack_password", "payshack_response_secret")
             missing = [name.upper() for name in needed if not getattr(self, name)]
             if missing:
-                raise ValueError(
-                    f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none"
-                )
+                raise ValueError(f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none")
         return self
 
     @property
