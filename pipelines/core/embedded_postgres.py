@@ -167,8 +167,8 @@ def _ensure_cluster(settings: Settings, home: Path) -> str:
 
 
 def _launch(settings: Settings, home: Path) -> int:
-    # After a kill -9 pid and lock files stay, and PostgreSQL refuses to start while that pid exists, even as a zombie or
-    # by chance as another program's. Here it is known not to be a live server of this cluster.
+    # After a kill -9 pid and lock files stay, and PostgreSQL refuses to start while that pid exists, even as a
+    # zombie or by chance as another program's. Here it is known not to be a live server of this cluster.
     for stale in [home / "data" / "postmaster.pid", *_socket_folder(home).glob(".s.PGSQL.*")]:
         stale.unlink(missing_ok=True)
     known = read_json(postgres_file(settings)) or {}

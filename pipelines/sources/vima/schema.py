@@ -1,0 +1,100 @@
+"""How a Vima operation is read: identity, match key, order, times, and what makes it untrustworthy."""
+
+from datetime import datetime
+from typing import Any
+
+from pipelines.core.money import minor_unit_exponents, parse_amount, to_minor
+from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, clean_key, parse_instant
+
+INT64_MAX = 2**63 - 1
+
+
+def dig(value: Any, *path: str | int) -> Any:
+    """The value at `path`, or None as soon as a step is absent or of another shape."""
+    for step in path:
+        if isinstance(step, str) and isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and len(value) > step:
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def order_number(value: object) -> int | None:
+    """A 64-bit id, delivered as decimal text (or a JSON integer), as an integer."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INT64_MAX:
+        return value
+    return None
+
+
+def _order_key(payload: Payload) -> str | None:
+    return clean_key(payload.get("client_operation_id")) or clean_key(
+        dig(payload, "create_params", "params", "payment", "identifiers", "c_id")
+    )
+
+
+def _updated_at(payload: Payload) -> datetime | None:
+    return parse_instant(payload.get("operation_modified_at")) or parse_instant(payload.get("operation_created_at"))
+
+
+def _without_volatile(payload: Payload) -> Payload:
+    """Exchange rates move on their own; a version is what happened to the payment."""
+    steady = {key: value for key, value in payload.items() if key != "rates"}
+    finished = steady.get("card_finish")
+    if isinstance(finished, list):
+        steady["card_finish"] = [
+            {key: value for key, value in block.items() if key != "rates"} if isinstance(block, dict) else block
+            for block in finished
+        ]
+    return steady
+
+
+def _check(payload: Payload) -> None:
+    if order_number(payload.get("operation_update_id")) is None:
+        raise RecordProblem("missing_order", "operation_update_id is absent or not a 64-bit number")
+    completed = _amount(payload.get("complete_amount"), "complete_amount")
+    started = _amount(dig(payload, "card_start", 0, "amount"), "card_start amount")
+    asked = _amount(dig(payload, "create_params", "params", "payment", "amount", "value"), "asked amount")
+    if asked is not None and asked != asked.to_integral_value():
+        raise RecordProblem("inexact_amount", "the asked amount is not whole minor units")
+    currency = (
+        payload.get("complete_currency")
+        or dig(payload, "card_start", 0, "currency")
+        or dig(payload, "create_params", "params", "payment", "amount", "currency")
+    )
+    major = completed if completed is not None else started
+    # An unknown currency's exponent is not guessed: the record loads and shows as such.
+    if major is not None and isinstance(currency, str) and currency.upper() in minor_unit_exponents():
+        try:
+            to_minor(major, currency.upper())
+        except ValueError:
+            raise RecordProblem(
+                "inexact_amount", f"the amount is not whole minor units of {currency.upper()}"
+            ) from None
+    succeeded = str(payload.get("payment_status") or payload.get("current_status") or "").lower() == "success"
+    if succeeded and major is None and asked is None:
+        raise RecordProblem("missing_amount", "a success without an amount anywhere")
+
+
+def _amount(value: object, name: str) -> Any:
+    if value is None:
+        return None
+    try:
+        return parse_amount(value)
+    except ValueError as error:
+        raise RecordProblem("broken_amount", f"{name}: {error}") from None
+
+
+OPERATIONS = RecordSpec(
+    table="vima_operations",
+    record_id=lambda payload: clean_key(payload.get("operation_id")),
+    order_key=_order_key,
+    source_order=lambda payload: order_number(payload.get("operation_update_id")),
+    created_at=lambda payload: parse_instant(payload.get("operation_created_at")),
+    updated_at=_updated_at,
+    without_volatile=_without_volatile,
+    check=_check,
+)
