@@ -69,9 +69,7 @@ class HttpTransport:
     def __enter__(self) -> "HttpTransport":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     def get(self, url: str, *, params: Parameters, headers: Mapping[str, str]) -> bytes:

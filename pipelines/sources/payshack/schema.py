@@ -1,0 +1,81 @@
+"""How PayShack's records are read: identity, match key, times, and what makes one untrustworthy."""
+
+from datetime import datetime
+
+from pipelines.core.money import parse_amount
+from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, clean_key, parse_instant
+
+VOLATILE = frozenset({"callbackStatus", "callbackResponse"})
+MONEY_STATES = frozenset({"success", "refunded", "cb_refunded", "returned"})
+AMOUNT_FIELDS = ("amount", "paidAmount", "netAmount", "txnCharges", "totalCommissionAmount")
+
+
+def _steady(payload: Payload) -> Payload:
+    return {key: value for key, value in payload.items() if key not in VOLATILE}
+
+
+def _updated_at(payload: Payload) -> datetime | None:
+    return parse_instant(payload.get("modifiedAt")) or parse_instant(payload.get("createdAt"))
+
+
+def _order(payload: Payload) -> int | None:
+    """PayShack has no ordering value of its own; the change time in microseconds stands in."""
+    updated = _updated_at(payload)
+    return None if updated is None else int(updated.timestamp() * 1_000_000)
+
+
+def _check_transaction(payload: Payload) -> None:
+    for name in AMOUNT_FIELDS:
+        value = payload.get(name)
+        if value is None:
+            continue
+        try:
+            amount = parse_amount(value)
+        except ValueError as error:
+            raise RecordProblem("broken_amount", f"{name}: {error}") from None
+        if name in ("amount", "paidAmount") and amount * 100 != (amount * 100).to_integral_value():
+            raise RecordProblem("inexact_amount", f"{name} is not whole paise")
+    status = str(payload.get("txnStatus") or payload.get("status") or "").strip().lower()
+    if status in MONEY_STATES and payload.get("amount") is None and payload.get("paidAmount") is None:
+        raise RecordProblem("missing_amount", "money moved without an amount anywhere")
+
+
+def _nothing_to_check(_: Payload) -> None:
+    return None
+
+
+def _transaction(table: str, *id_fields: str) -> RecordSpec:
+    return RecordSpec(
+        table=table,
+        record_id=lambda payload: next((key for name in id_fields if (key := clean_key(payload.get(name)))), None),
+        order_key=lambda payload: clean_key(payload.get("orderId")),
+        source_order=_order,
+        created_at=lambda payload: parse_instant(payload.get("createdAt")),
+        updated_at=_updated_at,
+        without_volatile=_steady,
+        check=_check_transaction,
+    )
+
+
+def _directory(table: str, *id_fields: str) -> RecordSpec:
+    return RecordSpec(
+        table=table,
+        record_id=lambda payload: next((key for name in id_fields if (key := clean_key(payload.get(name)))), None),
+        order_key=lambda _: None,
+        source_order=_order,
+        created_at=lambda payload: parse_instant(payload.get("createdAt")),
+        updated_at=_updated_at,
+        without_volatile=_steady,
+        check=_nothing_to_check,
+    )
+
+
+TRANSACTIONS = {
+    "payin": _transaction("payshack_payins", "txnId"),
+    "payout": _transaction("payshack_payouts", "txnId", "transactionId"),
+}
+DIRECTORY_SPECS = {
+    "clients": _directory("payshack_clients", "clientId"),
+    "resellers": _directory("payshack_resellers", "resellerId", "clientId", "_id"),
+    "service_providers": _directory("payshack_service_providers", "spId", "serviceProviderId", "_id"),
+}
