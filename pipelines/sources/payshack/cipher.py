@@ -1,7 +1,7 @@
 """The three forms in which PayShack delivers `data`, told apart per answer.
 
 plain        a JSON object or array
-passphrase   CryptoJS text: base64 of `Salted__`, 8 bytes of salt, AES-256-CBC; key and IV by EVP_BytesToKey (MD5, 1 round)
+passphrase   CryptoJS text: base64 of `Salted__`, 8 bytes of salt, AES-256-CBC; key and IV by EVP_BytesToKey (MD5, once)
 merchant     base64 of AES-256-CBC; key = first 32 characters of the hex SHA-256 of the secret, IV a configured text;
              a `checksum` beside it is the hex HMAC-SHA256 of the base64 text with the secret
 """
@@ -18,7 +18,7 @@ from Crypto.Util.Padding import unpad
 
 from pipelines.core.errors import CipherError
 
-PASSPHRASE_PREFIX = "U2FsdGVkX1"
+PASSPHRASE_PREFIX = "U2FsdGVkX1"  # noqa: S105 - what base64 makes of `Salted__`
 _SALTED = b"Salted__"
 
 
@@ -30,7 +30,7 @@ class ResponseCipher:
     iv: str | None
 
     def open(self, data: bytes, *, checksum: str | None, place: str) -> bytes:
-        """JSON bytes of `data`, itself the raw JSON of the envelope's field: an object or array, or an encrypted string."""
+        """JSON bytes of `data`, the raw JSON of the envelope's field: object, array or encrypted string."""
         if data.lstrip()[:1] in (b"{", b"["):
             return data
         try:
@@ -90,9 +90,10 @@ def derive_key_and_iv(passphrase: bytes, salt: bytes) -> tuple[bytes, bytes]:
 
 def _decrypt(sealed: bytes, key: bytes, iv: bytes, scheme: str, place: str) -> bytes:
     try:
-        return unpad(AES.new(key, AES.MODE_CBC, iv).decrypt(sealed), 16)
+        opened: bytes = unpad(AES.new(key, AES.MODE_CBC, iv).decrypt(sealed), 16)
     except ValueError:
         raise _broken(scheme, place, "the key does not fit or the text is damaged") from None
+    return opened
 
 
 def _from_base64(text: str, scheme: str, place: str) -> bytes:

@@ -4,7 +4,7 @@
     PSP_HOME/payshack/breaker.json   refused logins in a row and the end of the cool-down   (0600)
     PSP_HOME/payshack/login.lock     one login at a time across processes
 
-A locked account is worse than late data: after `MAX_REFUSALS` refusals in a row nobody logs in until the cool-down ends.
+A locked account is worse than late data: after `MAX_REFUSALS` refusals in a row nobody logs in before the cool-down ends.
 """
 
 import fcntl
@@ -150,7 +150,7 @@ class SessionStore:
 
 
 def login(settings: Settings, access: PayShackAccess, *, headed: bool = False) -> Session:
-    """Sign in on the portal's own page in Chromium. `headed` shows the window and leaves the rest (an OTP) to a person."""
+    """Sign in on the portal's own page in Chromium. `headed` shows the window and leaves an OTP to a person."""
     with open_browser(settings, headed=headed) as browser:
         return login_in(browser.new_page(), access, patience_ms=PERSON_TIMEOUT_MS if headed else PAGE_TIMEOUT_MS)
 
