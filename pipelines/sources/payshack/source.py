@@ -1,14 +1,13 @@
-"""PayShack as dlt resources: one created day of a flow, one order, and the three directories.
+"""PayShack as dlt resources: one UTC created day of a flow, one order, and the directories.
 
-    client -> pages -> pyarrow.Table per page, named after the raw table
-
-Every resource is bounded: a day by its own total, an order and a directory by their lists. Nothing here logs in or
-decides what to read; pipelines/loading does.
+A listing is newest first and shifts while it is read: new rows push older ones on (seen twice), a removed or re-dated one
+pulls one back (missed). A day is complete when the distinct ids that were read are as many as the provider's own total,
+and that total was the same before and after. Otherwise the day is read again, at most `MAX_ROUNDS` times.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
-from itertools import islice
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
 
 import dlt
@@ -16,111 +15,134 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.core.clock import Clock
-from pipelines.core.errors import SourceContractError
-from pipelines.sources.common.records import Provenance, RecordProblem, build_page, parse_instant
+from pipelines.core.errors import SourceUnavailable
+from pipelines.sources.common.records import Provenance, build_page
 from pipelines.sources.payshack.client import PAGE_SIZE, PayShackClient
-from pipelines.sources.payshack.schema import ENTITY_SPECS, FLOW_SPECS, Entity, Flow
-from pipelines.sources.payshack.window import DayWindow, WindowProgress, identity
+from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS
 
-MAX_ORDER_PAGES = 50
+MAX_ROUNDS = 5
 
 
-class WindowRead:
-    """A day read in several dlt runs: each `resource(max_pages)` goes on where the one before stopped.
+class _Identity(msgspec.Struct):
+    txnId: Any = None  # noqa: N815 - the wire's name
+    transactionId: Any = None  # noqa: N815
 
-    `progress.is_complete` says when the day is done; a run that yields nothing more leaves it set.
-    """
 
-    def __init__(
-        self, client: PayShackClient, *, flow: Flow, day: date, clock: Clock, load_mode: str = "window"
-    ) -> None:
-        self.progress = WindowProgress()
-        self._name = FLOW_SPECS[flow].table
-        self._tables = DayWindow(
-            client=client, flow=flow, day=day, clock=clock, progress=self.progress, load_mode=load_mode
-        ).tables()
+_identity = msgspec.json.Decoder(_Identity)
 
-    def resource(self, *, max_pages: int) -> Any:
-        """The next `max_pages` tables at most, as a dlt resource."""
-        return _resource(lambda: islice(self._tables, max_pages), self._name)
+
+@dataclass(slots=True, kw_only=True)
+class DayProgress:
+    """What reading one day has done. `total` is the provider's own count, equal before and after once `is_complete`."""
+
+    pages: int = 0
+    rows: int = 0
+    total: int = 0
+    rounds: int = 0
+    is_complete: bool = False
+    started_at: datetime | None = None
+    ids: set[str] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
 
 
 def payshack_window(
-    client: PayShackClient, *, flow: Flow, day: date, clock: Clock, load_mode: str = "window"
-) -> WindowRead:
-    """Every pay-in or pay-out created on one UTC day, in its current state."""
-    return WindowRead(client, flow=flow, day=day, clock=clock, load_mode=load_mode)
+    client: PayShackClient, *, flow: str, day: date, progress: DayProgress, clock: Clock, load_mode: str
+) -> Any:
+    """Every record of `flow` created on one UTC day, as a dlt resource of Arrow pages.
 
+    Raises SourceUnavailable when the listing does not stand still within the bounded rounds; what was read is kept.
+    """
+    spec = TRANSACTIONS[flow]
 
-def payshack_order(client: PayShackClient, *, flow: Flow, order_id: str, clock: Clock) -> Any:
-    """Every attempt of one order, whatever its day: how a late change of an old payment is seen."""
-
-    def tables() -> Iterator[pa.Table]:
-        seen: set[bytes] = set()
-        for page in range(1, MAX_ORDER_PAGES + 1):
-            observed_at = clock()
-            listing = client.transactions(flow, page=page, order_id=order_id)
-            fresh = [raw for raw in listing.records if identity(raw) not in seen]
-            seen.update(identity(raw) for raw in fresh)
-            if fresh:
-                yield _page(fresh, FLOW_SPECS[flow], observed_at, "recheck", f"order:{order_id}", page)
-            if not listing.records or page * listing.per_page >= listing.total:
+    def pages() -> Iterator[pa.Table]:
+        progress.started_at = clock()
+        for _ in range(MAX_ROUNDS):
+            progress.rounds += 1
+            yield from _one_round(client, flow, day, progress, clock, load_mode)
+            if progress.is_complete:
                 return
-        raise SourceContractError(
-            f"One order has more than {MAX_ORDER_PAGES * PAGE_SIZE} {flow} attempts.",
-            fix="check in the portal whether the orderId filter works",
+        raise SourceUnavailable(
+            f"PayShack's {flow} listing of {day} does not stand still: {len(progress.ids)} distinct records against a "
+            f"total of {progress.total} after {MAX_ROUNDS} readings.",
+            fix="nothing is lost; the next run reads the day again",
         )
 
-    return _resource(tables, FLOW_SPECS[flow].table)
+    return _resource(spec.table, pages)
 
 
-def payshack_directory(client: PayShackClient, *, entity: Entity, clock: Clock) -> Any:
-    """All clients, resellers or service providers as they are now. A changed balance is a new version."""
-
-    def tables() -> Iterator[pa.Table]:
+def _one_round(
+    client: PayShackClient, flow: str, day: date, progress: DayProgress, clock: Clock, load_mode: str
+) -> Iterator[pa.Table]:
+    """Read the day from its first page to its end; complete when the count fits and the total did not move."""
+    progress.ids.clear()
+    number, total_before = 1, None
+    while True:
         observed_at = clock()
+        listing = client.day(flow, day, page=number)
+        if total_before is None:
+            total_before = listing.total_records
+        fresh = _fresh(listing.transactions, progress)
+        if fresh:
+            progress.pages += 1
+            progress.rows += len(fresh)
+            yield build_page(
+                fresh,
+                spec=TRANSACTIONS[flow],
+                provenance=Provenance(
+                    observed_at=observed_at, load_mode=load_mode, load_scope=day.isoformat(), load_page=number
+                ),
+            )
+        # Ends on an empty page, not on a short one; the total bounds the walk should the provider repeat its last page.
+        if not listing.transactions or number * PAGE_SIZE >= listing.total_records:
+            break
+        number += 1
+    progress.total = client.day(flow, day, page=1, limit=1).total_records if number > 1 else listing.total_records
+    progress.is_complete = progress.total == total_before == len(progress.ids)
+
+
+def _fresh(records: list[msgspec.Raw], progress: DayProgress) -> list[msgspec.Raw]:
+    """Records not yet yielded in this read, in any round; ids are counted for this round."""
+    fresh = []
+    for raw in records:
+        try:
+            ids = _identity.decode(raw)
+            identity = str(ids.txnId or ids.transactionId)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            identity = f"unreadable:{hash(bytes(raw))}"
+        progress.ids.add(identity)
+        content = hash(bytes(raw))
+        if content not in progress.seen:
+            progress.seen.add(content)
+            fresh.append(raw)
+    return fresh
+
+
+def payshack_order(client: PayShackClient, *, flow: str, order_id: str, clock: Clock) -> Any:
+    """All attempts of one order, whatever their day, as a dlt resource: how an open break is looked at again."""
+    spec = TRANSACTIONS[flow]
+
+    def pages() -> Iterator[pa.Table]:
+        listing = client.listing(flow, page=1, orderId=order_id)
+        if listing.transactions:
+            provenance = Provenance(
+                observed_at=clock(), load_mode="recheck", load_scope=f"orderId={order_id}", load_page=1
+            )
+            yield build_page(listing.transactions, spec=spec, provenance=provenance)
+
+    return _resource(spec.table, pages)
+
+
+def payshack_directory(client: PayShackClient, *, entity: str, clock: Clock, load_mode: str) -> Any:
+    """All clients, resellers or service providers as a dlt resource of one Arrow page."""
+    spec = DIRECTORY_SPECS[entity]
+
+    def pages() -> Iterator[pa.Table]:
         records = client.directory(entity)
-        for start in range(0, len(records), PAGE_SIZE):
-            part = records[start : start + PAGE_SIZE]
-            yield _page(part, ENTITY_SPECS[entity], observed_at, "feed", entity, start // PAGE_SIZE + 1)
+        provenance = Provenance(observed_at=clock(), load_mode=load_mode, load_scope=entity, load_page=1)
+        yield build_page(records, spec=spec, provenance=provenance)
 
-    return _resource(tables, ENTITY_SPECS[entity].table)
-
-
-def first_day(client: PayShackClient, *, flow: Flow) -> date | None:
-    """UTC day of the flow's oldest record, from the last page of the whole list; None when there is none."""
-    total = client.transactions(flow, limit=1).total
-    # A row removed meanwhile can empty the last page; the one before it then holds the oldest.
-    for page in (-(-total // PAGE_SIZE), total // PAGE_SIZE):
-        if page < 1:
-            continue
-        created = [_created(raw) for raw in client.transactions(flow, page=page).records]
-        known = [instant for instant in created if instant is not None]
-        if known:
-            return min(known).astimezone(UTC).date()
-    return None
+    return _resource(spec.table, pages)
 
 
-class _Created(msgspec.Struct):
-    createdAt: Any = None
-
-
-_created_field = msgspec.json.Decoder(_Created)
-
-
-def _created(raw: msgspec.Raw) -> datetime | None:
-    try:
-        return parse_instant(_created_field.decode(raw).createdAt)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RecordProblem):
-        return None
-
-
-def _page(
-    records: list[msgspec.Raw], spec: Any, observed_at: datetime, load_mode: str, load_scope: str, page: int
-) -> pa.Table:
-    provenance = Provenance(observed_at=observed_at, load_mode=load_mode, load_scope=load_scope, load_page=page)
-    return build_page(records, spec=spec, provenance=provenance)
-
-
-def _resource(tables: Callable[[], Iterator[pa.Table]], name: str) -> Any:
-    return dlt.resource(tables, name=name, write_disposition="append")
+def _resource(table: str, pages: Callable[[], Iterator[pa.Table]]) -> Any:
+    return dlt.resource(pages, name=table, write_disposition="append")
