@@ -1,0 +1,281 @@
+"""The sandbox PayShack: reseller portal, login and the JSON services, as one real HTTP server on loopback.
+
+    world (provider history up to now) -> list, filter, page -> envelope (plain | passphrase | merchant | mixed) -> HTTP
+
+Flows: pay-ins and pay-outs, newest first, and three directories. Amounts in rupees, day filters in UTC, as the provider
+documents them. Refusals come in the provider's two ways: a wrong password is `success: false` with HTTP 200, a missing
+or expired token is HTTP 401, somebody else's reseller id HTTP 403.
+
+Data follows the world's clock, which may stand still; tokens expire in real time, because a stopped clock would make
+a session live for ever.
+"""
+
+import signal
+import socket
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipelines.core.clock import Clock, fixed_clock, system_clock
+from pipelines.core.errors import PortInUseError
+from pipelines.sandbox.payshack_door import Doorkeeper, Refused
+from pipelines.sandbox.payshack_envelope import Envelope, seal, to_json
+
+PORTAL = Path(__file__).parent / "portal"
+LOGIN_PATH = "/indigate-user-svc/api/v1/auth/login"
+FLOW_PATHS = {
+    "payin": "/indigate-payin-svc/api/v1/payin/transaction/fetch",
+    "payout": "/indigate-payout-svc/api/v1/wallet/transactions",
+}
+DIRECTORY_PATHS = {
+    "clients": "/indigate-core-svc/api/v1/client/fetch-all-client",
+    "resellers": "/indigate-core-svc/api/v1/reseller/fetch-all-reseller",
+    "service_providers": "/indigate-core-svc/api/v1/service-provider/fetch-all-sp",
+}
+TOTALS_PATH = "/indigate-payin-svc/api/v1/dashboard/meta"
+OVERVIEW_PATH = "/portal/overview"
+
+MAX_LIMIT = 100
+MAX_WINDOW = timedelta(days=7)
+LATEST_ROWS = 12
+ASSETS = {"/portal/portal.js": "text/javascript", "/portal/portal.css": "text/css"}
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'",
+    "Cache-Control": "no-store",
+}
+
+
+class PayShackWorld(Protocol):
+    """What this server needs of the world."""
+
+    def payshack_page(
+        self,
+        flow: str,
+        *,
+        now: datetime,
+        page: int,
+        limit: int,
+        date_from: date | None,
+        date_to: date | None,
+        status: str | None,
+        order_id: str | None,
+        transaction_id: str | None,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Records of one page, newest first, and the total of the filter."""
+        ...
+
+    def payshack_directory(self, entity: str, *, now: datetime) -> list[dict[str, Any]]:
+        """All clients, resellers or service_providers."""
+        ...
+
+    def payshack_totals(self, now: datetime) -> dict[str, Any]:
+        """The dashboard's totals of the day."""
+        ...
+
+
+def create_app(
+    world: PayShackWorld, state: dict[str, Any], *, clock: Clock, envelope: Envelope, token_minutes: float
+) -> Starlette:
+    """The application over `world`; `state` is the sandbox.json with the addresses and invented credentials."""
+    account = state["payshack"]
+    prefix = urlsplit(account["api_url"]).path.rstrip("/")
+    door = Doorkeeper(account, token_minutes=token_minutes)
+
+    def answer(request: Request, data: object) -> Response:
+        asked = f"{request.url.path}?{request.url.query}"
+        body = seal(
+            data,
+            envelope=envelope,
+            request=asked,
+            secret=account["response_secret"],
+            iv=account["response_iv"],
+        )
+        return _json(body)
+
+    def guarded(respond: Callable[[Request], Response]) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                door.check(request)
+                return respond(request)
+            except Refused as no:
+                return _json(no.body, no.http_status)
+
+        return endpoint
+
+    async def log_in(request: Request) -> Response:
+        try:
+            data = door.log_in(await request.body())
+        except Refused as no:
+            return _json(no.body, no.http_status)
+        head = {"timestamp": system_clock().isoformat(), "statusCode": 200, "status": "OK", "success": True}
+        return _json(to_json(head | {"message": "Login successful", "data": data}))
+
+    def listing(flow: str) -> Callable[[Request], Response]:
+        return lambda request: answer(request, _listing(world, flow, request, clock()))
+
+    def directory(entity: str) -> Callable[[Request], Response]:
+        def respond(request: Request) -> Response:
+            rows = world.payshack_directory(entity, now=clock())
+            # The provider wraps one of its lists and sends the others bare.
+            return answer(request, {"clients": rows, "totalRecords": len(rows)} if entity == "clients" else rows)
+
+        return respond
+
+    def totals(request: Request) -> Response:
+        return answer(request, world.payshack_totals(clock()))
+
+    def overview(_: Request) -> Response:
+        now = clock()
+        rows, count = _page(world, "payin", now, page=1, limit=LATEST_ROWS)
+        resellers = world.payshack_directory("resellers", now=now)
+        name = next((row.get("name") or row.get("companyName") for row in resellers), None)
+        data = {
+            "reseller": name or "Reseller",
+            "asOf": now.isoformat(),
+            "payins": count,
+            "totals": world.payshack_totals(now),
+            "latest": rows,
+        }
+        return _json(to_json(data))
+
+    routes = [Route(path, _asset(path, kind), methods=["GET"]) for path, kind in ASSETS.items()]
+    routes += [Route(path, _login_page(prefix), methods=["GET"]) for path in ("/", "/login", "/dashboard")]
+    routes += [Route(OVERVIEW_PATH, guarded(overview), methods=["GET"])]
+    routes += [Route(prefix + LOGIN_PATH, log_in, methods=["POST"])]
+    routes += [Route(prefix + path, guarded(listing(flow)), methods=["GET"]) for flow, path in FLOW_PATHS.items()]
+    routes += [
+        Route(prefix + path, guarded(directory(entity)), methods=["GET"]) for entity, path in DIRECTORY_PATHS.items()
+    ]
+    routes += [Route(prefix + TOTALS_PATH, guarded(totals), methods=["GET"])]
+    return Starlette(routes=routes)
+
+
+def serve(
+    world: PayShackWorld, state: dict[str, Any], *, at: datetime | None, envelope: Envelope, token_minutes: float
+) -> None:
+    """Serve until SIGTERM or SIGINT, then return. Raises PortInUseError before anything is served."""
+    address = urlsplit(state["payshack"]["portal_url"])
+    port = address.port or 80
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(
+            f"Port {port} for the sandbox PayShack cannot be listened on ({error.strerror}).",
+            fix="stop what uses it, or set PSP_SANDBOX_PAYSHACK_PORT to another port",
+        ) from None
+    clock = fixed_clock(at) if at is not None else system_clock
+    app = create_app(world, state, clock=clock, envelope=envelope, token_minutes=token_minutes)
+    config = uvicorn.Config(app, access_log=False, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
+    # uvicorn raises the signal again after it has stopped; being asked to stop is not a failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listing(world: PayShackWorld, flow: str, request: Request, now: datetime) -> dict[str, Any]:
+    query = request.query_params
+    page, limit = _count(query.get("page"), "page"), _count(query.get("limit"), "limit")
+    if limit > MAX_LIMIT:
+        raise Refused(400, f"limit is at most {MAX_LIMIT}")
+    date_from, date_to = _day(query.get("dateFrom"), "dateFrom"), _day(query.get("dateTo"), "dateTo")
+    if date_from and date_to and not timedelta(0) <= date_to - date_from < MAX_WINDOW:
+        raise Refused(400, f"dateFrom to dateTo is 1 to {MAX_WINDOW.days} days")
+    rows, total = _page(
+        world,
+        flow,
+        now,
+        page=page,
+        limit=limit,
+        date_from=date_from,
+        date_to=date_to,
+        status=query.get("status") or None,
+        order_id=query.get("orderId") or None,
+        transaction_id=query.get("transactionId") or None,
+    )
+    pages = -(-total // limit)
+    return {
+        "transactions": rows,
+        "totalRecords": total,
+        "perPage": limit,
+        "totalPages": pages,
+        "currentPageNo": page,
+        "prevPage": page - 1 if page > 1 else None,
+        "nextPage": page + 1 if page < pages else None,
+    }
+
+
+def _page(
+    world: PayShackWorld,
+    flow: str,
+    now: datetime,
+    *,
+    page: int,
+    limit: int,
+    date_from: date | None = None,
+    date_to: date | None = None,
+    status: str | None = None,
+    order_id: str | None = None,
+    transaction_id: str | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    return world.payshack_page(
+        flow,
+        now=now.astimezone(UTC),
+        page=page,
+        limit=limit,
+        date_from=date_from,
+        date_to=date_to,
+        status=status,
+        order_id=order_id,
+        transaction_id=transaction_id,
+    )
+
+
+def _count(text: str | None, name: str) -> int:
+    default = {"page": "1", "limit": "10"}[name]
+    text = default if text is None else text
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**9):
+        raise Refused(400, f"{name} is a number from 1")
+    return int(text)
+
+
+def _day(text: str | None, name: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise Refused(400, f"{name} is a day, YYYY-MM-DD") from None
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status_code=status, media_type="application/json")
+
+
+def _login_page(prefix: str) -> Callable[[Request], Any]:
+    html = (PORTAL / "index.html").read_text(encoding="utf-8").replace("{{API}}", prefix).encode()
+
+    async def endpoint(_: Request) -> Response:
+        return Response(html, media_type="text/html", headers=PAGE_HEADERS)
+
+    return endpoint
+
+
+def _asset(path: str, kind: str) -> Callable[[Request], Any]:
+    content = (PORTAL / Path(path).name).read_bytes()
+
+    async def endpoint(_: Request) -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-store"})
+
+    return endpoint
