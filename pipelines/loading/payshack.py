@@ -1,7 +1,7 @@
 """Loading PayShack: the first time its whole history day by day, then look-back days and today, directories each time.
 
-There is no cursor and no "changed since". A pass over a flow is complete when every day from the first record's to today
-has once been read to its end, and the look-back days and today in this pass; its start is then the watermark.
+There is no cursor and no "changed since". A pass over a flow is complete when every day from the first record's to
+today has once been read to its end, and the look-back days and today in this pass; its start is then the watermark.
 A first load that dies goes on at the day where it stopped, since finished days are in raw.window_passes.
 """
 
@@ -29,8 +29,8 @@ Progress = Callable[[LoadReport], None]
 def load_payshack_feed(settings: Settings, *, progress: Progress | None = None) -> LoadReport:
     """Bring both flows and the directories up to date.
 
-    Raises ConflictError when a feed is already running, else the SourceError, BrowserError or DatabaseError that stopped
-    it; days that were finished before stay finished.
+    Raises ConflictError when a feed is already running, else the SourceError, BrowserError or DatabaseError that
+    stopped it; days that were finished before stay finished.
     """
     access = payshack_access(settings)
     with (

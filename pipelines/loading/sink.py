@@ -3,7 +3,7 @@
     parquet file -> COPY to a temporary table -> INSERT ... ON CONFLICT DO NOTHING
                  -> quarantine -> feed cursor (greatest order value of the file's feed rows, never back)
 
-Why not dlt's own PostgreSQL destination: there the cursor is committed after the rows, in dlt's state (docs/decisions/0002).
+Why not dlt's own PostgreSQL destination: there the cursor is committed after the rows, in dlt's state (decision 0002).
 Here both are one transaction, so killing the process at any instant loses nothing, and re-reading is free.
 """
 
@@ -63,7 +63,7 @@ OnCommit = Callable[[str, int, int], None]
 
 
 class Sink:
-    """Writes dlt's load files to the raw log and remembers the first failure, which dlt would wrap beyond recognition."""
+    """Writes dlt's load files to the raw log and remembers the first failure, which dlt would wrap."""
 
     def __init__(self, *, url: str, source: str, clock: Callable[[], datetime], on_commit: OnCommit) -> None:
         self._url = url
@@ -97,12 +97,12 @@ class Sink:
         if table not in RECORD_TABLES:
             raise ValueError(f"{table} is no table of the raw log")
         load_id = path.parent.parent.name
+        # The connection's block is the transaction: committed at its end, undone by whatever interrupts it.
         with connect(self._url, role=LOADER, application="psp-load") as connection:
-            with connection.transaction():
-                self._copy(connection, path)
-                new = self._insert_new(connection, table, load_id)
-                quarantined = self._quarantine(connection, table, load_id)
-                self._move_cursor(connection, table, load_id)
+            self._copy(connection, path)
+            new = self._insert_new(connection, table, load_id)
+            quarantined = self._quarantine(connection, table, load_id)
+            self._move_cursor(connection, table, load_id)
         self._on_commit(table, new, quarantined)
 
     def _copy(self, connection: psycopg.Connection, path: Path) -> None:

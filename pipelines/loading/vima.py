@@ -1,7 +1,7 @@
 """Loading Vima: the feed by update cursor, and single created days.
 
-The feed goes on from the cursor in raw.source_cursors, chunk by chunk, until a request finds nothing new; only then does
-the watermark move. A window reads one UTC day by the create cursor and never touches cursor or watermark.
+The feed goes on from the cursor in raw.source_cursors, chunk by chunk, until a request finds nothing new; only then
+does the watermark move. A window reads one UTC day by the create cursor and never touches cursor or watermark.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Progress = Callable[[LoadReport], None]
 def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> LoadReport:
     """Load every operation created or changed since the stored cursor.
 
-    Raises ConflictError when a feed is already running, else the SourceError, DatabaseError or LoadError that stopped it.
+    Raises ConflictError when a feed is already running, else the SourceError, DatabaseError or LoadError in its way.
     """
     access = vima_access(settings)
     with (
