@@ -1,0 +1,90 @@
+"""What all tests stand on: one real embedded PostgreSQL for the whole run, and a fresh, prepared database per test.
+
+Nothing here touches the network beyond loopback, and nothing is left running.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from psycopg import sql
+
+from pipelines.core import embedded_postgres
+from pipelines.core.postgres import connect, prepare_warehouse
+from pipelines.core.settings import Settings, load_settings
+
+_numbers = itertools.count(1)
+
+
+def on_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def copy_database(url: str, template: str | None) -> str:
+    """URL of a new database, empty or a copy of `template`; copying costs a tenth of making anew."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    statement = sql.SQL("create database {}").format(sql.Identifier(name))
+    if template:
+        statement += sql.SQL(" template {}").format(sql.Identifier(template))
+    with connect(on_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+    return on_database(url, name)
+
+
+def drop_database(url: str) -> None:
+    """Remove a database of a test, whoever is still connected."""
+    name = urlsplit(url).path.lstrip("/")
+    with connect(on_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(autouse=True)
+def _only_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the person who runs the tests must not decide how they end."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(f"{name.upper()}_FILE", raising=False)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL for the length of the run, started as the platform itself starts it."""
+    settings = load_settings({"PSP_HOME": str(tmp_path_factory.mktemp("server"))})
+    yield embedded_postgres.start(settings)
+    embedded_postgres.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def prepared_template(server_url: str) -> str:
+    """Name of a database with schemas, roles and the empty raw log, to be copied."""
+    url = copy_database(server_url, None)
+    prepare_warehouse(url)
+    return urlsplit(url).path.lstrip("/")
+
+
+@pytest.fixture
+def warehouse(server_url: str, prepared_template: str) -> Iterator[str]:
+    """URL of a fresh warehouse with an empty raw log."""
+    url = copy_database(server_url, prepared_template)
+    yield url
+    drop_database(url)
+
+
+@pytest.fixture
+def make_settings(warehouse: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings over the fresh warehouse and an empty PSP_HOME; keyword arguments are further variables."""
+
+    def make(**changes: str) -> Settings:
+        return load_settings({"PSP_DATABASE_URL": warehouse, "PSP_HOME": str(tmp_path)} | changes)
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    """The plainest settings over the fresh warehouse."""
+    return make_settings()
