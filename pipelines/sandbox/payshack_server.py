@@ -10,22 +10,18 @@ Data follows the world's clock, which may stand still; tokens expire in real tim
 a session live for ever.
 """
 
-import signal
-import socket
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.core.clock import Clock, fixed_clock, system_clock
-from pipelines.core.errors import PortInUseError
+from pipelines.core.clock import Clock, system_clock
 from pipelines.sandbox.payshack_door import Doorkeeper, Refused
 from pipelines.sandbox.payshack_envelope import Envelope, seal, to_json
 
@@ -156,32 +152,6 @@ def create_app(
     ]
     routes += [Route(prefix + TOTALS_PATH, guarded(totals), methods=["GET"])]
     return Starlette(routes=routes)
-
-
-def serve(
-    world: PayShackWorld, state: dict[str, Any], *, at: datetime | None, envelope: Envelope, token_minutes: float
-) -> None:
-    """Serve until SIGTERM or SIGINT, then return. Raises PortInUseError before anything is served."""
-    address = urlsplit(state["payshack"]["portal_url"])
-    port = address.port or 80
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
-        raise PortInUseError(
-            f"Port {port} for the sandbox PayShack cannot be listened on ({error.strerror}).",
-            fix="stop what uses it, or set PSP_SANDBOX_PAYSHACK_PORT to another port",
-        ) from None
-    clock = fixed_clock(at) if at is not None else system_clock
-    app = create_app(world, state, clock=clock, envelope=envelope, token_minutes=token_minutes)
-    config = uvicorn.Config(app, access_log=False, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
-    # uvicorn raises the signal again after it has stopped; being asked to stop is not a failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listing(world: PayShackWorld, flow: str, request: Request, now: datetime) -> dict[str, Any]:
