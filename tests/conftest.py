@@ -6,6 +6,7 @@ Nothing here touches the network beyond loopback, and nothing is left running.
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,6 +16,7 @@ from psycopg import sql
 from pipelines.core import embedded_postgres
 from pipelines.core.postgres import connect, prepare_warehouse
 from pipelines.core.settings import Settings, load_settings
+from tests.sandbox import Providers, sandbox_providers
 
 _numbers = itertools.count(1)
 
@@ -88,3 +90,42 @@ def make_settings(warehouse: str, tmp_path: Path) -> Callable[..., Settings]:
 def settings(make_settings: Callable[..., Settings]) -> Settings:
     """The plainest settings over the fresh warehouse."""
     return make_settings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A world that stands still, loaded and modelled: a template database and the servers that it came from."""
+
+    template: str
+    providers: Providers
+
+
+@pytest.fixture(scope="session")
+def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
+    """Both sandbox servers over one standing world, for all tests that only read them."""
+    with sandbox_providers(tmp_path_factory.mktemp("providers")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def loaded(providers: Providers, server_url: str, prepared_template: str) -> Loaded:
+    """The standing world in the raw log and the marts, through the real loaders and the real models; made once."""
+    from pipelines.defs.model.manifest import parsed_project
+    from pipelines.defs.model.runner import run_models
+    from pipelines.loading.payshack import load_payshack_feed
+    from pipelines.loading.vima import load_vima_feed
+
+    url = copy_database(server_url, prepared_template)
+    settings = providers.settings(PSP_DATABASE_URL=url)
+    load_vima_feed(settings)
+    load_payshack_feed(settings)
+    run_models(settings, project=parsed_project(settings))
+    return Loaded(template=urlsplit(url).path.lstrip("/"), providers=providers)
+
+
+@pytest.fixture
+def loaded_settings(loaded: Loaded, server_url: str) -> Iterator[Settings]:
+    """Settings over a copy of the loaded warehouse, free to be changed."""
+    url = copy_database(server_url, loaded.template)
+    yield loaded.providers.settings(PSP_DATABASE_URL=url)
+    drop_database(url)
