@@ -1,6 +1,7 @@
 {#
     All versions of every record of which a version was committed since `model` last looked; everything on a full refresh.
-    Filters each source by its own primary key, so that cost follows what changed and not the length of the log.
+    Filters each source by its own primary key, so that cost follows what changed and not the length of the log; as an
+    array, because only then the planner always takes that key.
 #}
 {% macro changed_versions(model, incremental, also_ids=none) %}
     {%- set sources = [
@@ -12,7 +13,7 @@
     select versions.*
     from {{ ref(staging_model) }} as versions
         {%- if incremental %}
-    where versions.source_txn_id in (
+    where versions.source_txn_id = any(array(
         select log.record_id
         from {{ source('raw', log_table) }} as log
         where log.loaded_xid >= {{ processed_xid(model) }}
@@ -21,7 +22,7 @@
         select also.source_txn_id
         from {{ also_ids }} as also
             {%- endif %}
-    )
+    ))
         {%- endif %}
         {%- if not loop.last %}
     union all

@@ -1,6 +1,7 @@
 {#
     Newest version of each record, with one exception: a version that is less final than an earlier one never replaces it.
-    So: the most final versions, and of those the newest by the source's own time, then by when it was first seen.
+    So: the most final versions, and of those the newest by the source's own time, then by the source's own order, then by
+    when it was first seen; the hash decides between versions that nothing else tells apart, so that a rebuild agrees.
     A record whose newest version lost to a more final one carries `is_status_regression`.
 
     `versions` names a relation or CTE with the columns of the staging version models.
@@ -15,7 +16,11 @@
             words.finality_rank,
             first_value(words.finality_rank) over (
                 partition by versions.transaction_id
-                order by versions.updated_at desc nulls last, versions.source_order desc nulls last, versions.observed_at desc
+                order by
+                    versions.updated_at desc nulls last,
+                    versions.source_order desc nulls last,
+                    versions.observed_at desc,
+                    versions.content_hash desc
             ) as newest_finality_rank,
             min(versions.observed_at) over (partition by versions.transaction_id) as first_seen_at
         from {{ versions }} as versions
@@ -27,5 +32,6 @@
         ranked.finality_rank desc,
         ranked.updated_at desc nulls last,
         ranked.source_order desc nulls last,
-        ranked.observed_at desc
+        ranked.observed_at desc,
+        ranked.content_hash desc
 {% endmacro %}

@@ -5,12 +5,14 @@
         on_schema_change='fail',
         group='reconciliation',
         pre_hook=["{{ log_reconciliation_left_behind() }}", "{{ drop_superseded_reconciliations() }}"],
-        post_hook="{{ note_processed() }}",
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['reconciliation_id'], 'unique': true},
             {'columns': ['reconciliation_key']},
             {'columns': ['changed_xid']},
             {'columns': ['review_at']},
+            {'columns': ['awaited_watermark']},
+            {'columns': ['tolerated_difference']},
             {'columns': ['business_date', 'project', 'flow']},
             {'columns': ['vima_transaction_id']},
             {'columns': ['payshack_transaction_id']},
@@ -18,60 +20,40 @@
     )
 }}
 
+{# What reconciliation says of a row: the columns of the mart, and what decides whether a row has changed. #}
+{% set said = [
+    'flow', 'project', 'order_key',
+    'outcome', 'comparability', 'reasons', 'severity', 'exposure', 'exposure_side',
+    'vima_transaction_id', 'payshack_transaction_id', 'vima_attempt_ids', 'payshack_attempt_ids',
+    'vima_amount', 'payshack_amount', 'vima_status', 'payshack_status',
+    'currency', 'payshack_currency', 'vima_effect', 'payshack_effect', 'tolerated_difference',
+    'business_date', 'event_at',
+    'reconciliation_key', 'review_at', 'awaited_source', 'awaited_watermark',
+] %}
+
 with
 
 judged as (
 
     select * from {{ ref('int_reconciliation__judged') }}
 
-),
-
-hashed as (
-
-    select
-        judged.*,
-        md5(judged::text) as row_hash
-    from judged
-
 )
 
 select
-    hashed.reconciliation_id,
-    hashed.flow,
-    hashed.project,
-    hashed.order_key,
-    hashed.outcome,
-    hashed.comparability,
-    hashed.reasons,
-    hashed.reasons[1] as sub_reason,
-    hashed.severity,
-    hashed.exposure,
-    hashed.vima_transaction_id,
-    hashed.payshack_transaction_id,
-    hashed.vima_attempt_ids,
-    hashed.payshack_attempt_ids,
-    hashed.vima_amount,
-    hashed.payshack_amount,
-    hashed.vima_status,
-    hashed.payshack_status,
-    hashed.currency,
-    hashed.payshack_currency,
-    hashed.vima_effect,
-    hashed.payshack_effect,
-    hashed.business_date,
-    hashed.event_at,
-    hashed.reconciliation_key,
-    hashed.review_at,
-    hashed.awaited_source,
-    hashed.awaited_watermark,
-    hashed.row_hash,
+    judged.reconciliation_id,
+    {%- for column in said %}
+    judged.{{ column }},
+    {%- endfor %}
+    judged.reasons[1] as sub_reason,
     {{ current_xid() }} as changed_xid
-from hashed
+from judged
 {% if is_incremental() %}
 -- What was judged again and came out the same keeps its row, so nothing downstream moves.
 where not exists (
     select 1
     from {{ this }} as known
-    where known.reconciliation_id = hashed.reconciliation_id and known.row_hash = hashed.row_hash
+    where
+        known.reconciliation_id = judged.reconciliation_id
+        and {{ same_values('known', 'judged', said) }}
 )
 {% endif %}

@@ -5,7 +5,7 @@
         on_schema_change='fail',
         group='transactions',
         pre_hook="{{ note_pending() }}",
-        post_hook="{{ note_processed() }}",
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['transaction_id'], 'unique': true},
             {'columns': ['business_date', 'source']},

@@ -5,7 +5,7 @@
         on_schema_change='fail',
         group='reporting',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_transaction_days() }}"],
-        post_hook="{{ note_processed() }}",
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {
                 'columns': ['business_date', 'source', 'project', 'flow', 'payment_method', 'currency'],

@@ -13,20 +13,43 @@
 
 with
 
-transactions as (
+-- Imported without being kept: each use below finds its few rows by an index.
+transactions as not materialized (
 
     select * from {{ ref('int_transactions__current') }}
+
+),
+
+quarantine as not materialized (
+
+    select * from {{ source('raw', 'quarantine') }}
+
+),
+
+tolerances as (
+
+    select * from {{ ref('amount_tolerances') }} where tolerance_minor > 0
 
 ),
 
 {% if incremental %}
 changed as (
 
-    select reconciliation_key, source, flow, utr, rrn
+    select
+        reconciliation_key,
+        source,
+        flow,
+        utr,
+        rrn
     from transactions
     where changed_xid >= {{ processed_xid('fct_reconciliation') }}
     union all
-    select reconciliation_key, source, flow, utr, rrn
+    select
+        reconciliation_key,
+        source,
+        flow,
+        utr,
+        rrn
     from intermediate.left_behind
     where model = 'int_transactions__current' and changed_xid >= {{ processed_xid('fct_reconciliation') }}
 
@@ -47,31 +70,42 @@ sharing_reference as (
 
 ),
 
+-- Records that came into quarantine, and rows that still say so of one that has left it.
 quarantined as (
 
     select 'key:' || order_key as reconciliation_key
-    from {{ source('raw', 'quarantine') }}
+    from quarantine
     where order_key is not null and loaded_xid >= {{ processed_xid('fct_reconciliation') }}
+    union all
+    select mart.reconciliation_key
+    from quarantine
+    inner join marts.fct_reconciliation as mart
+        on mart.reconciliation_key = 'key:' || quarantine.order_key
+    where quarantine.replayed_at is not null and 'counterpart_quarantined' = any(mart.reasons)
 
 ),
 
 -- Rows whose grace or TTL has ended, and rows that waited for the other source to be complete past them.
 due as (
 
+    select reconciliation_key
+    from marts.fct_reconciliation
+    where review_at <= {{ psp_now() }}
+    union all
     select mart.reconciliation_key
-    from marts.fct_reconciliation as mart
-    left join {{ source('raw', 'source_watermarks') }} as watermarks
-        on mart.awaited_source = watermarks.source and mart.flow = watermarks.flow
-    where
-        mart.review_at <= {{ psp_now() }}
-        and (mart.awaited_watermark is null or watermarks.watermark >= mart.awaited_watermark)
+    from {{ source('raw', 'source_watermarks') }} as watermarks
+    inner join marts.fct_reconciliation as mart
+        on
+            watermarks.source = mart.awaited_source
+            and watermarks.flow = mart.flow
+            and mart.awaited_watermark <= watermarks.watermark
+    -- Says what the comparison implies, so that the planner knows how few there are.
+    where mart.awaited_watermark is not null
 
 ),
 
-{% endif %}
-keys as (
+touched as (
 
-    {% if incremental %}
     select reconciliation_key from changed
     union
     select reconciliation_key from sharing_reference
@@ -79,10 +113,60 @@ keys as (
     select reconciliation_key from quarantined
     union
     select reconciliation_key from due
-    {% else %}
-    select distinct reconciliation_key from transactions
-    {% endif %}
+
+),
+
+-- Days whose ledger of tolerated differences may move; none while every tolerance is 0.
+tolerant_days as (
+
+    select
+        transactions.business_date,
+        transactions.project,
+        transactions.flow
+    from touched
+    inner join transactions
+        on touched.reconciliation_key = transactions.reconciliation_key
+    inner join tolerances
+        on transactions.project = tolerances.project
+    union
+    select
+        mart.business_date,
+        mart.project,
+        mart.flow
+    from touched
+    inner join marts.fct_reconciliation as mart
+        on touched.reconciliation_key = mart.reconciliation_key
+    inner join tolerances
+        on mart.project = tolerances.project
+
+),
+
+tolerated as (
+
+    select mart.reconciliation_key
+    from tolerant_days
+    inner join marts.fct_reconciliation as mart
+        on
+            tolerant_days.business_date = mart.business_date
+            and tolerant_days.project = mart.project
+            and tolerant_days.flow = mart.flow
+    where mart.tolerated_difference is not null
+
+),
+
+keys as (
+
+    select reconciliation_key from touched
+    union
+    select reconciliation_key from tolerated
 
 )
+{% else %}
+keys as (
+
+    select distinct reconciliation_key from transactions
+
+)
+{% endif %}
 
 select reconciliation_key from keys

@@ -3,7 +3,11 @@
         materialized='table',
         unlogged=true,
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['transaction_id'], 'unique': true}, {'columns': ['match_space']}, {'columns': ['reconciliation_key']}],
+        indexes=[
+            {'columns': ['transaction_id'], 'unique': true},
+            {'columns': ['match_space']},
+            {'columns': ['reconciliation_key']},
+        ],
     )
 }}
 
@@ -35,7 +39,7 @@ class_words as (
 
 parameters as (
 
-    select minutes * interval '1 minute' as pair_distance
+    select minutes * 60 as pair_distance_seconds
     from {{ ref('reconciliation_parameters') }}
     where parameter = 'pair_distance'
 
@@ -66,61 +70,85 @@ records as (
 
 ),
 
--- A waiting Vima record lives as long as the request that PayShack holds for it; its own side does not say which kind it is.
-waiting as (
-
-    select
-        records.transaction_id,
-        case
-            when records.source = 'payshack' then records.transaction_type
-            else (
-                select counterpart.transaction_type
-                from records as counterpart
-                where
-                    counterpart.match_space = records.match_space
-                    and counterpart.source = 'payshack'
-                    and (
-                        counterpart.created_at - records.created_at
-                        between -(select pair_distance from parameters) and (select pair_distance from parameters)
-                    ) is not false
-                order by abs(extract(epoch from counterpart.created_at - records.created_at)) asc, counterpart.transaction_id asc
-                limit 1
-            )
-        end as transaction_type
-    from records
-    where records.status_class = 'W' and records.flow = 'payin'
-
-),
-
-classed as (
+-- A request that waits for its user lives as long as its kind allows. Pay-outs have no user who could be waited for.
+by_own_type as (
 
     select
         records.*,
         case
-            when records.status_class = 'W' and records.flow = 'payin'
-                then records.placed_at + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
-        end as waits_until
+            when records.status_class <> 'W' then records.status_class
+            when records.flow = 'payout' then 'P'
+            when
+                records.placed_at + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
+                <= {{ psp_now() }}
+                then 'X'
+            else 'W'
+        end as own_class
     from records
-    left join waiting
-        on records.transaction_id = waiting.transaction_id
     left join pending_ttls as by_type
-        on records.flow = by_type.flow and waiting.transaction_type = by_type.transaction_type
+        on records.flow = by_type.flow and records.transaction_type = by_type.transaction_type
     left join pending_ttls as by_default
         on records.flow = by_default.flow and by_default.transaction_type = 'default'
+
+),
+
+-- Vima does not say which kind of request it waits for: the PayShack leg does, the one that it will be paired with.
+request_types as (
+
+    select distinct on (vima.transaction_id)
+        vima.transaction_id,
+        payshack.transaction_type
+    from by_own_type as vima
+    cross join parameters
+    inner join by_own_type as payshack
+        on vima.match_space = payshack.match_space and payshack.source = 'payshack'
+    inner join class_words
+        on payshack.own_class = class_words.status_class
+    where
+        vima.source = 'vima'
+        and vima.status_class = 'W'
+        and vima.flow = 'payin'
+        and {{ seconds_apart('vima', 'payshack') }} <= parameters.pair_distance_seconds
+    order by
+        vima.transaction_id asc,
+        class_words.stake_rank asc,
+        {{ seconds_apart('vima', 'payshack') }} asc,
+        payshack.transaction_id asc
+
+),
+
+timed as (
+
+    select
+        by_own_type.*,
+        case
+            when by_own_type.status_class = 'W' and by_own_type.flow = 'payin'
+                then
+                    by_own_type.placed_at
+                    + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
+        end as waits_until
+    from by_own_type
+    left join request_types
+        on by_own_type.transaction_id = request_types.transaction_id
+    left join pending_ttls as by_type
+        on
+            by_own_type.flow = by_type.flow
+            and coalesce(by_own_type.transaction_type, request_types.transaction_type) = by_type.transaction_type
+    left join pending_ttls as by_default
+        on by_own_type.flow = by_default.flow and by_default.transaction_type = 'default'
 
 ),
 
 effective as (
 
     select
-        classed.*,
+        timed.*,
         case
-            when classed.status_class <> 'W' then classed.status_class
-            when classed.flow = 'payout' then 'P'
-            when classed.waits_until <= {{ psp_now() }} then 'X'
+            when timed.waits_until is null then timed.own_class
+            when timed.waits_until <= {{ psp_now() }} then 'X'
             else 'W'
         end as effective_class
-    from classed
+    from timed
 
 )
 
@@ -137,11 +165,9 @@ select
     class_words.stake_rank,
     effective.created_at,
     effective.placed_at,
-    effective.updated_at,
+    coalesce(effective.updated_at, effective.placed_at) as updated_at,
     effective.transaction_type,
-    case
-        when effective.effective_class = 'W' then effective.waits_until
-    end as next_change_at,
+    case when effective.effective_class = 'W' then effective.waits_until end as next_change_at,
     effective.currency,
     effective.minor_unit_exponent,
     effective.amount,

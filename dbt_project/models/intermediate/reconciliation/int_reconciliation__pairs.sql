@@ -11,7 +11,11 @@ with recursive
 
 legs as (
 
-    select * from {{ ref('int_reconciliation__legs') }}
+    select
+        *,
+        row_number() over (partition by match_space, source, effective_class order by placed_at asc, transaction_id asc)
+            as class_number
+    from {{ ref('int_reconciliation__legs') }}
     where is_reconciled and order_key is not null
 
 ),
@@ -33,18 +37,18 @@ possible as (
         vima.effective_class = 'S' and payshack.effective_class = 'S' as is_money_pair,
         bool_or(vima.effective_class = 'S' and payshack.effective_class = 'S')
             over (partition by vima.match_space) as has_money_pair,
+        vima.class_number as vima_number,
+        payshack.class_number as payshack_number,
         vima.stake_rank as vima_stake_rank,
         payshack.stake_rank as payshack_stake_rank,
-        -- A side without a creation time pairs by key alone.
-        coalesce(abs(extract(epoch from vima.created_at - payshack.created_at)), 0) as distance_seconds
+        {{ seconds_apart('vima', 'payshack') }} as distance_seconds
     from legs as vima
+    cross join parameters
     inner join legs as payshack
         on vima.match_space = payshack.match_space and payshack.source = 'payshack'
-    cross join parameters
     where
         vima.source = 'vima'
-        and coalesce(abs(extract(epoch from vima.created_at - payshack.created_at)), 0)
-        <= parameters.pair_distance_seconds
+        and {{ seconds_apart('vima', 'payshack') }} <= parameters.pair_distance_seconds
 
 ),
 
@@ -56,18 +60,29 @@ candidates as (
         row_number() over (
             partition by possible.match_space
             order by
-                case when not possible.has_money_pair then least(possible.vima_stake_rank, possible.payshack_stake_rank) end,
-                case when not possible.has_money_pair then greatest(possible.vima_stake_rank, possible.payshack_stake_rank) end,
+                case
+                    when not possible.has_money_pair
+                        then least(possible.vima_stake_rank, possible.payshack_stake_rank)
+                end asc,
+                case
+                    when not possible.has_money_pair
+                        then greatest(possible.vima_stake_rank, possible.payshack_stake_rank)
+                end asc,
                 possible.distance_seconds asc,
                 possible.vima_transaction_id asc,
                 possible.payshack_transaction_id asc
-        ) as candidate_number
+        ) as candidate_number,
+        count(*) over (partition by possible.match_space) as candidate_count
     from possible
-    where possible.is_money_pair or not possible.has_money_pair
+    where
+        not possible.has_money_pair
+        -- A key that stands on hundreds of payments is no key; its pairs are sought among neighbours, so that it cannot
+        -- hold up the others.
+        or (possible.is_money_pair and abs(possible.vima_number - possible.payshack_number) <= 20)
 
 ),
 
--- Nearest first, each leg once: a walk along the ordered candidates of the few spaces that have several.
+-- Several successes on a side: nearest first, each once, along the ordered candidates.
 walk as (
 
     select
@@ -75,13 +90,11 @@ walk as (
         candidate_number,
         vima_transaction_id,
         payshack_transaction_id,
-        has_money_pair,
-        distance_seconds,
         true as is_taken,
-        array[vima_transaction_id] as used_vima,
-        array[payshack_transaction_id] as used_payshack
+        array[vima_number] as used_vima,
+        array[payshack_number] as used_payshack
     from candidates
-    where candidate_number = 1
+    where has_money_pair and candidate_count > 1 and candidate_number = 1
 
     union all
 
@@ -90,32 +103,42 @@ walk as (
         candidates.candidate_number,
         candidates.vima_transaction_id,
         candidates.payshack_transaction_id,
-        candidates.has_money_pair,
-        candidates.distance_seconds,
-        not (
-            candidates.vima_transaction_id = any(walk.used_vima)
-            or candidates.payshack_transaction_id = any(walk.used_payshack)
-        ) as is_taken,
-        case
-            when
-                candidates.vima_transaction_id = any(walk.used_vima)
-                or candidates.payshack_transaction_id = any(walk.used_payshack)
-                then walk.used_vima
-            else walk.used_vima || candidates.vima_transaction_id
-        end as used_vima,
-        case
-            when
-                candidates.vima_transaction_id = any(walk.used_vima)
-                or candidates.payshack_transaction_id = any(walk.used_payshack)
-                then walk.used_payshack
-            else walk.used_payshack || candidates.payshack_transaction_id
-        end as used_payshack
+        verdict.is_taken,
+        case when verdict.is_taken then walk.used_vima || candidates.vima_number else walk.used_vima end as used_vima,
+        case when verdict.is_taken then walk.used_payshack || candidates.payshack_number else walk.used_payshack end
+            as used_payshack
     from walk
     inner join candidates
         on
             walk.match_space = candidates.match_space
             and candidates.candidate_number = walk.candidate_number + 1
-    where walk.has_money_pair
+    cross join lateral (
+        select
+            not (
+                candidates.vima_number = any(walk.used_vima)
+                or candidates.payshack_number = any(walk.used_payshack)
+            ) as is_taken
+    ) as verdict
+
+),
+
+taken as (
+
+    select
+        match_space,
+        vima_transaction_id,
+        payshack_transaction_id,
+        candidate_number
+    from candidates
+    where candidate_number = 1
+    union all
+    select
+        match_space,
+        vima_transaction_id,
+        payshack_transaction_id,
+        candidate_number
+    from walk
+    where is_taken and candidate_number > 1
 
 )
 
@@ -123,6 +146,5 @@ select
     match_space,
     vima_transaction_id,
     payshack_transaction_id,
-    row_number() over (partition by match_space order by candidate_number) as pair_number
-from walk
-where is_taken
+    row_number() over (partition by match_space order by candidate_number asc) as pair_number
+from taken

@@ -23,9 +23,15 @@ pairs as (
 
 quarantine as (
 
-    select distinct source_table, order_key
+    select
+        order_key,
+        case when source_table = 'vima_operations' then 'vima' else 'payshack' end as source,
+        case source_table when 'payshack_payins' then 'payin' when 'payshack_payouts' then 'payout' end as flow
     from {{ source('raw', 'quarantine') }}
-    where order_key is not null and replayed_at is null
+    where
+        order_key is not null
+        and replayed_at is null
+        and source_table in ('vima_operations', 'payshack_payins', 'payshack_payouts')
 
 ),
 
@@ -37,37 +43,95 @@ parameters as (
 
 ),
 
-paired_ids as (
-
-    select vima_transaction_id as transaction_id, match_space from pairs
-    union all
-    select payshack_transaction_id as transaction_id, match_space from pairs
-
-),
-
-unpaired as (
-
-    select legs.*
-    from legs
-    left join paired_ids
-        on legs.transaction_id = paired_ids.transaction_id
-    where legs.is_reconciled and paired_ids.transaction_id is null
-
-),
-
--- Without a pair, a side is spoken for by its successes, or else by the record with most at stake.
-ranked as (
+pair_legs as (
 
     select
-        unpaired.*,
+        vima_transaction_id as transaction_id,
+        vima_transaction_id as head_id,
+        pair_number
+    from pairs
+    union all
+    select
+        payshack_transaction_id as transaction_id,
+        vima_transaction_id as head_id,
+        pair_number
+    from pairs
+
+),
+
+reconciled as (
+
+    select
+        legs.*,
+        pair_legs.head_id,
+        pair_legs.pair_number,
+        bool_or(pair_legs.pair_number is not null) over (partition by legs.match_space) as has_pair_in_space,
         row_number() over (
-            partition by unpaired.match_space, unpaired.source
-            order by unpaired.stake_rank asc, unpaired.placed_at asc, unpaired.transaction_id asc
+            partition by legs.match_space, legs.source
+            order by legs.stake_rank asc, legs.placed_at asc, legs.transaction_id asc
         ) as side_rank,
-        exists (
-            select 1 from pairs where pairs.match_space = unpaired.match_space
-        ) as has_pair
-    from unpaired
+        row_number() over (
+            partition by legs.match_space, legs.source, legs.effective_class
+            order by pair_legs.pair_number asc nulls last, legs.placed_at asc, legs.transaction_id asc
+        ) as class_rank
+    from legs
+    left join pair_legs
+        on legs.transaction_id = pair_legs.transaction_id
+    where legs.is_reconciled
+
+),
+
+-- What each record is: a leg of a pair; alone, because it is a success or speaks for a side of an order without a pair;
+-- or else an attempt of a row of its order.
+roles as (
+
+    select
+        reconciled.*,
+        case
+            when reconciled.pair_number is not null then 'pair'
+            when reconciled.effective_class = 'S' then 'single'
+            when reconciled.side_rank = 1 and not reconciled.has_pair_in_space then 'single'
+            else 'attempt'
+        end as role
+    from reconciled
+
+),
+
+head_legs as (
+
+    select
+        match_space,
+        coalesce(head_id, transaction_id) as head_id,
+        transaction_id,
+        created_at,
+        pair_number,
+        case when role = 'pair' then 1 when source = 'vima' then 2 else 3 end as head_order
+    from roles
+    where role in ('pair', 'single')
+
+),
+
+-- An attempt belongs to the first pair of its order, else to the nearest row. Further than a day from all, it is alone.
+attached as (
+
+    select distinct on (attempts.transaction_id)
+        attempts.transaction_id,
+        attempts.source,
+        attempts.placed_at,
+        head_legs.head_id
+    from roles as attempts
+    cross join parameters
+    inner join head_legs
+        on attempts.match_space = head_legs.match_space
+    where
+        attempts.role = 'attempt'
+        and {{ seconds_apart('attempts', 'head_legs') }} <= parameters.pair_distance_seconds
+    order by
+        attempts.transaction_id asc,
+        coalesce(head_legs.pair_number = 1, false) desc,
+        {{ seconds_apart('attempts', 'head_legs') }} asc,
+        head_legs.head_order asc,
+        head_legs.transaction_id asc
 
 ),
 
@@ -75,6 +139,7 @@ heads as (
 
     select
         match_space,
+        vima_transaction_id as head_id,
         vima_transaction_id,
         payshack_transaction_id,
         pair_number,
@@ -82,86 +147,29 @@ heads as (
     from pairs
     union all
     select
-        match_space,
-        case when source = 'vima' then transaction_id end as vima_transaction_id,
-        case when source = 'payshack' then transaction_id end as payshack_transaction_id,
+        roles.match_space,
+        roles.transaction_id as head_id,
+        case when roles.source = 'vima' then roles.transaction_id end as vima_transaction_id,
+        case when roles.source = 'payshack' then roles.transaction_id end as payshack_transaction_id,
         null as pair_number,
-        case when source = 'vima' then 2 else 3 end as head_order
-    from ranked
-    where effective_class = 'S' or (side_rank = 1 and not has_pair)
-
-),
-
-headed as (
-
-    select vima_transaction_id as transaction_id from heads where vima_transaction_id is not null
-    union all
-    select payshack_transaction_id as transaction_id from heads where payshack_transaction_id is not null
-
-),
-
-others as (
-
-    select unpaired.*
-    from unpaired
-    left join headed
-        on unpaired.transaction_id = headed.transaction_id
-    where headed.transaction_id is null
-
-),
-
--- An attempt belongs to the nearest row of its order; the first pair is preferred. Further than a day from all, it is alone.
-attached as (
-
-    select distinct on (others.transaction_id)
-        others.transaction_id,
-        others.source,
-        others.placed_at,
-        heads.vima_transaction_id as head_vima_id,
-        heads.payshack_transaction_id as head_payshack_id
-    from others
-    cross join parameters
-    inner join heads
-        on others.match_space = heads.match_space
-    inner join legs as head_legs
-        on head_legs.transaction_id in (heads.vima_transaction_id, heads.payshack_transaction_id)
-    where
-        coalesce(abs(extract(epoch from others.created_at - head_legs.created_at)), 0) <= parameters.pair_distance_seconds
-    order by
-        others.transaction_id asc,
-        coalesce(heads.pair_number = 1, false) desc,
-        coalesce(abs(extract(epoch from others.created_at - head_legs.created_at)), 0) asc,
-        heads.head_order asc,
-        head_legs.transaction_id asc
-
-),
-
-all_heads as (
-
-    select match_space, vima_transaction_id, payshack_transaction_id, pair_number, head_order from heads
-    union all
-    select
-        others.match_space,
-        case when others.source = 'vima' then others.transaction_id end as vima_transaction_id,
-        case when others.source = 'payshack' then others.transaction_id end as payshack_transaction_id,
-        null as pair_number,
-        4 as head_order
-    from others
+        case when roles.role = 'attempt' then 4 when roles.source = 'vima' then 2 else 3 end as head_order
+    from roles
     left join attached
-        on others.transaction_id = attached.transaction_id
-    where attached.transaction_id is null
+        on roles.transaction_id = attached.transaction_id
+    where roles.role <> 'pair' and attached.transaction_id is null
 
 ),
 
-attempts as (
+attempt_lists as (
 
     select
-        coalesce(head_vima_id, head_payshack_id) as head_id,
-        array_agg(transaction_id order by placed_at, transaction_id) filter (where source = 'vima') as vima_attempt_ids,
-        array_agg(transaction_id order by placed_at, transaction_id) filter (where source = 'payshack')
+        head_id,
+        array_agg(transaction_id order by placed_at asc, transaction_id asc) filter (where source = 'vima')
+            as vima_attempt_ids,
+        array_agg(transaction_id order by placed_at asc, transaction_id asc) filter (where source = 'payshack')
             as payshack_attempt_ids
     from attached
-    group by coalesce(head_vima_id, head_payshack_id)
+    group by head_id
 
 ),
 
@@ -169,103 +177,111 @@ attempts as (
 named as (
 
     select
-        all_heads.*,
-        coalesce(all_heads.vima_transaction_id, all_heads.payshack_transaction_id) as head_id,
+        heads.*,
+        reconciled.reconciliation_key,
+        reconciled.source,
+        reconciled.flow,
+        reconciled.project,
+        reconciled.order_key,
+        reconciled.created_at,
+        -- A further success beside a paired or an earlier one.
+        heads.pair_number is null and reconciled.effective_class = 'S' and reconciled.class_rank > 1
+            as is_duplicate_success,
         row_number() over (
-            partition by all_heads.match_space
+            partition by heads.match_space
             order by
-                all_heads.head_order asc,
-                all_heads.pair_number asc,
-                head_legs.placed_at asc,
-                head_legs.transaction_id asc
+                heads.head_order asc,
+                heads.pair_number asc,
+                reconciled.placed_at asc,
+                reconciled.transaction_id asc
         ) as row_number_in_space
-    from all_heads
-    inner join legs as head_legs
-        on head_legs.transaction_id = coalesce(all_heads.vima_transaction_id, all_heads.payshack_transaction_id)
+    from heads
+    inner join reconciled
+        on heads.head_id = reconciled.transaction_id
+
+),
+
+singles as (
+
+    select *
+    from named
+    where pair_number is null and order_key is not null
+
+),
+
+-- What stands alone under a key: a row of one side, or a record of a project that is not reconciled.
+alone as (
+
+    select
+        reconciliation_key,
+        match_space,
+        source
+    from singles
+    union
+    select
+        reconciliation_key,
+        match_space,
+        source
+    from legs
+    where not is_reconciled and order_key is not null
+
+),
+
+-- The other side has the key, but where it must not be paired: in another project or flow, or at another time.
+collisions as (
+
+    select singles.head_id
+    from singles
+    inner join alone
+        on
+            singles.reconciliation_key = alone.reconciliation_key
+            and singles.source <> alone.source
+            and singles.match_space <> alone.match_space
+    union
+    select singles.head_id
+    from singles
+    cross join parameters
+    inner join reconciled as opposite
+        on singles.match_space = opposite.match_space and singles.source <> opposite.source
+    group by singles.head_id, parameters.pair_distance_seconds
+    having min({{ seconds_apart('singles', 'opposite') }}) > parameters.pair_distance_seconds
+
+),
+
+quarantined_counterparts as (
+
+    select distinct singles.head_id
+    from singles
+    inner join quarantine
+        on
+            singles.order_key = quarantine.order_key
+            and singles.source <> quarantine.source
+            and singles.flow = coalesce(quarantine.flow, singles.flow)
 
 )
 
 select
     md5(
-        case when named.row_number_in_space = 1 then named.match_space else named.match_space || '|' || named.head_id end
+        case
+            when named.row_number_in_space = 1 then named.match_space
+            else named.match_space || '|' || named.head_id
+        end
     ) as reconciliation_id,
-    head.reconciliation_key,
-    head.flow,
-    head.project,
-    head.order_key,
+    named.reconciliation_key,
+    named.flow,
+    named.project,
+    named.order_key,
     named.vima_transaction_id,
     named.payshack_transaction_id,
-    coalesce(attempts.vima_attempt_ids, '{}') as vima_attempt_ids,
-    coalesce(attempts.payshack_attempt_ids, '{}') as payshack_attempt_ids,
-    -- A further success beside a paired or an earlier one.
-    named.pair_number is null
-    and head.effective_class = 'S'
-    and exists (
-        select 1
-        from legs as sibling
-        left join paired_ids
-            on sibling.transaction_id = paired_ids.transaction_id
-        where
-            sibling.match_space = named.match_space
-            and sibling.source = head.source
-            and sibling.effective_class = 'S'
-            and sibling.transaction_id <> head.transaction_id
-            and (
-                paired_ids.transaction_id is not null
-                or (sibling.placed_at, sibling.transaction_id) < (head.placed_at, head.transaction_id)
-            )
-    ) as is_duplicate_success,
-    -- The other side has the key, but where it must not be paired.
-    named.pair_number is null
-    and head.order_key is not null
-    and (
-        exists (
-            select 1
-            from legs as elsewhere
-            left join paired_ids
-                on elsewhere.transaction_id = paired_ids.transaction_id
-            where
-                elsewhere.reconciliation_key = head.reconciliation_key
-                and elsewhere.source <> head.source
-                and elsewhere.match_space <> named.match_space
-                and paired_ids.transaction_id is null
-        )
-        or (
-            exists (
-                select 1
-                from legs as opposite
-                where opposite.match_space = named.match_space and opposite.source <> head.source
-            )
-            and not exists (
-                select 1
-                from legs as opposite
-                where
-                    opposite.match_space = named.match_space
-                    and opposite.source <> head.source
-                    and coalesce(abs(extract(epoch from opposite.created_at - head.created_at)), 0)
-                    <= parameters.pair_distance_seconds
-            )
-        )
-    ) as is_key_collision,
-    named.pair_number is null
-    and head.order_key is not null
-    and exists (
-        select 1
-        from quarantine
-        where
-            quarantine.order_key = head.order_key
-            and quarantine.source_table
-            = any(
-                case
-                    when head.source = 'payshack' then array['vima_operations']
-                    when head.flow = 'payin' then array['payshack_payins']
-                    else array['payshack_payouts']
-                end
-            )
-    ) as is_counterpart_quarantined
+    coalesce(attempt_lists.vima_attempt_ids, '{}') as vima_attempt_ids,
+    coalesce(attempt_lists.payshack_attempt_ids, '{}') as payshack_attempt_ids,
+    named.is_duplicate_success,
+    collisions.head_id is not null as is_key_collision,
+    quarantined_counterparts.head_id is not null as is_counterpart_quarantined
 from named
-cross join parameters
-inner join legs as head
-    on named.head_id = head.transaction_id
-left join attempts
-    on named.head_id = attempts.head_id
+left join attempt_lists
+    on named.head_id = attempt_lists.head_id
+left join collisions
+    on named.head_id = collisions.head_id
+left join quarantined_counterparts
+    on named.head_id = quarantined_counterparts.head_id

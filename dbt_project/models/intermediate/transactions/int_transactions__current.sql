@@ -4,7 +4,7 @@
         unique_key='transaction_id',
         on_schema_change='fail',
         pre_hook="{{ log_left_behind() }}",
-        post_hook="{{ note_processed() }}",
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['transaction_id'], 'unique': true},
             {'columns': ['reconciliation_key']},
@@ -38,5 +38,6 @@ where not exists (
         and known.content_hash = refreshed.content_hash
         and known.is_expired = refreshed.is_expired
         and known.is_status_regression = refreshed.is_status_regression
+        and known.first_seen_at = refreshed.first_seen_at
 )
 {% endif %}

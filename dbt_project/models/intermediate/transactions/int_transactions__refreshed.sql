@@ -19,7 +19,7 @@ expired_since as (
 
     select source_txn_id
     from {{ this.schema }}.int_transactions__current
-    where not is_expired and expires_at <= {{ psp_now() }}
+    where expires_at <= {{ psp_now() }}
 
 ),
 {% endif %}
@@ -48,8 +48,10 @@ timed as (
         newest.*,
         case
             when newest.status_class = 'W'
-                then newest.created_at + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
-        end as expires_at
+                then
+                    coalesce(newest.created_at, newest.first_seen_at)
+                    + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
+        end as waits_until
     from newest
     left join pending_ttls as by_type
         on newest.flow = by_type.flow and newest.transaction_type = by_type.transaction_type
@@ -89,8 +91,9 @@ select
     created_at,
     updated_at,
     completed_at,
-    expires_at,
-    coalesce(expires_at <= {{ psp_now() }}, false) as is_expired,
+    -- Only what is still to come, so that the search for what has just expired meets nothing old.
+    case when waits_until > {{ psp_now() }} then waits_until end as expires_at,
+    coalesce(waits_until <= {{ psp_now() }}, false) as is_expired,
     created_at is null as is_created_at_missing,
     {{ business_date('coalesce(created_at, first_seen_at)') }} as business_date,
     first_seen_at,

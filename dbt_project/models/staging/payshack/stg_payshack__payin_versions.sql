@@ -6,6 +6,12 @@ transactions as (
 
 ),
 
+currencies as (
+
+    select * from {{ ref('currencies') }}
+
+),
+
 client_projects as (
 
     select * from {{ ref('client_projects') }}
@@ -44,7 +50,7 @@ extracted as (
         {{ exact_numeric("transactions.payload ->> 'amount'") }} as asked_amount,
         {{ exact_numeric("transactions.payload ->> 'paidAmount'") }} as paid_amount,
         {{ exact_numeric("transactions.payload ->> 'totalCommissionAmount'") }} as fee,
-        {{ blank_to_null("transactions.payload ->> 'completedAt'") }}::timestamptz as completed_at
+        {{ exact_instant("transactions.payload ->> 'completedAt'") }} as completed_at
     from transactions
 
 ),
@@ -53,9 +59,12 @@ classified as (
 
     select
         extracted.*,
+        currencies.minor_unit_exponent,
         coalesce(status_classes.status_class, 'U') as status_class,
         coalesce(client_projects.project, extracted.client_name) as project
     from extracted
+    left join currencies
+        on extracted.currency = currencies.currency
     left join status_classes
         on lower(extracted.status_raw) = status_classes.status_word
     left join client_projects
@@ -76,7 +85,7 @@ select
     project,
     client_name as merchant,
     currency,
-    2 as minor_unit_exponent,
+    minor_unit_exponent,
     -- On an unpaid row an absent paid amount means that nothing was paid; the asked amount is what the row is about.
     case when status_class in ('S', 'R', 'C') then coalesce(paid_amount, asked_amount) else asked_amount end as amount,
     asked_amount as requested_amount,

@@ -6,6 +6,12 @@ transactions as (
 
 ),
 
+currencies as (
+
+    select * from {{ ref('currencies') }}
+
+),
+
 client_projects as (
 
     select * from {{ ref('client_projects') }}
@@ -43,6 +49,7 @@ extracted as (
             {{ blank_to_null("transactions.payload ->> 'txnStatus'") }}
         ) as status_raw,
         upper({{ blank_to_null("transactions.payload ->> 'transactionType'") }}) as transaction_type,
+        'INR' as currency,
         {{ exact_numeric("transactions.payload ->> 'amount'") }} as amount,
         {{ exact_numeric("transactions.payload ->> 'txnCharges'") }} as fee
     from transactions
@@ -53,9 +60,12 @@ classified as (
 
     select
         extracted.*,
+        currencies.minor_unit_exponent,
         coalesce(status_classes.status_class, 'U') as status_class,
         coalesce(client_projects.project, extracted.client_name) as project
     from extracted
+    left join currencies
+        on extracted.currency = currencies.currency
     left join status_classes
         on lower(extracted.status_raw) = status_classes.status_word
     left join client_projects
@@ -75,13 +85,13 @@ select
     rrn,
     project,
     client_name as merchant,
-    'INR' as currency,
-    2 as minor_unit_exponent,
+    currency,
+    minor_unit_exponent,
     -- The gross amount; charges stay apart, and netAmount is not used until its sign has been verified.
     amount,
     amount as requested_amount,
     amount as paid_amount,
-    trim_scale(fee) as fee,
+    fee,
     false as is_paid_amount_missing,
     false as is_flow_assumed,
     false as is_self_inconsistent,

@@ -37,7 +37,8 @@ extracted as (
             when operations.payload #>> '{create_params,method}' = 'payment.out' then 'payout'
             else 'payin'
         end as flow,
-        operations.payload #>> '{create_params,method}' is null as is_flow_assumed,
+        coalesce(operations.payload #>> '{create_params,method}', '') not in ('payment.in', 'payment.out')
+            as is_flow_assumed,
         {{ blank_to_null("operations.payload ->> 'project'") }} as project,
         {{ blank_to_null("operations.payload ->> 'credentials_owner'") }} as merchant,
         {{ blank_to_null("operations.payload ->> 'payment_status'") }} as payment_status,
@@ -50,14 +51,16 @@ extracted as (
             {{ blank_to_null("operations.payload #>> '{card_start,0,currency}'") }},
             {{ blank_to_null("operations.payload #>> '{create_params,params,payment,amount,currency}'") }}
         )) as currency,
+        upper({{ blank_to_null("operations.payload #>> '{create_params,params,payment,amount,currency}'") }})
+            as asked_currency,
         {{ exact_numeric("operations.payload ->> 'complete_amount'") }} as complete_amount,
         {{ exact_numeric("operations.payload #>> '{card_start,0,amount}'") }} as started_amount,
         {{ exact_numeric("operations.payload #>> '{create_params,params,payment,amount,value}'") }} as asked_minor,
         {{ exact_numeric("operations.payload #>> '{card_finish,0,charged_fee}'") }} as fee,
         coalesce(
-            {{ blank_to_null("operations.payload ->> 'complete_modified_at'") }},
-            {{ blank_to_null("operations.payload ->> 'complete_created_at'") }}
-        )::timestamptz as completed_at
+            {{ exact_instant("operations.payload ->> 'complete_modified_at'") }},
+            {{ exact_instant("operations.payload ->> 'complete_created_at'") }}
+        ) as completed_at
     from operations
 
 ),
@@ -113,9 +116,12 @@ select
     currency,
     minor_unit_exponent,
     trim_scale(coalesce(complete_amount, started_amount, asked_minor / power(10::numeric, minor_unit_exponent))) as amount,
-    trim_scale(asked_minor / power(10::numeric, minor_unit_exponent)) as requested_amount,
-    trim_scale(complete_amount) as paid_amount,
-    trim_scale(fee) as fee,
+    case
+        when coalesce(asked_currency, currency) = currency
+            then trim_scale(asked_minor / power(10::numeric, minor_unit_exponent))
+    end as requested_amount,
+    complete_amount as paid_amount,
+    fee,
     false as is_paid_amount_missing,
     is_flow_assumed,
     is_self_inconsistent,
