@@ -55,6 +55,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in `path`, or None when there is no such file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -62,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
             f"{path.name} in PSP_HOME cannot be read ({type(error).__name__}).",
             fix=f"delete {path.name} and run `psp up` again",
         ) from None
-    return dict(value)
+    return value
 
 
 def postgres_file(settings: Settings) -> Path:

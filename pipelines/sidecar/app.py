@@ -1,0 +1,62 @@
+"""Puts the parts together. Starts without a database and without marts, and serves as soon as they are there."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+
+from pipelines.core.settings import Settings
+from pipelines.sidecar.answers import ErrorAnswer
+from pipelines.sidecar.auth import Gate
+from pipelines.sidecar.dagster_client import DagsterClient
+from pipelines.sidecar.database import Database
+from pipelines.sidecar.errors import install_error_handlers
+from pipelines.sidecar.keys import KeyRing
+from pipelines.sidecar.live import Feed
+from pipelines.sidecar.routes import export, health, live, metrics, reconciliation, sync, transactions
+
+DESCRIPTION = """Read API, exports and live pings over the marts. Amounts are exact decimals in JSON strings;
+instants are UTC; `from_date` and `to_date` are business dates, inclusive.
+`meta.as_of` says up to when all sources are complete."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Nothing is opened before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database, dagster = Database(settings), DagsterClient(settings)
+            await database.open()
+            stack.push_async_callback(database.close)
+            stack.push_async_callback(dagster.close)
+            feed = Feed(settings, database)
+            stack.push_async_callback(feed.stop)
+            feed.start()
+            exporters = export.Exporters()
+            stack.push_async_callback(exporters.close)
+            app.state.settings = settings
+            app.state.database = database
+            app.state.gate = Gate(KeyRing(settings))
+            app.state.health = health.HealthCheck(database, dagster)
+            app.state.feed = feed
+            app.state.exporters = exporters
+            yield
+
+    app = FastAPI(
+        title="PSP data platform sidecar",
+        description=DESCRIPTION,
+        version=version("psp-data-platform"),
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    install_error_handlers(app)
+    api = APIRouter(
+        prefix="/api/v1", responses={code: {"model": ErrorAnswer} for code in (400, 401, 403, 404, 429, 503)}
+    )
+    for topic in (health, transactions, metrics, reconciliation, sync, export, live):
+        api.include_router(topic.router)
+    app.include_router(api)
+    app.include_router(live.socket_router)
+    return app

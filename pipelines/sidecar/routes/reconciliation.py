@@ -1,0 +1,198 @@
+"""Reconciliation: the summary of some days, and the rows that disagree."""
+
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Query, Request, Response
+from psycopg import sql
+from pydantic import model_validator
+
+from pipelines.sidecar.answers import Answer, Listing, Strict, paging, respond
+from pipelines.sidecar.auth import ReadCaller
+from pipelines.sidecar.database import Database
+from pipelines.sidecar.filters import BusinessDate, DiscrepancyFilters, Page, SummaryFilters
+from pipelines.sidecar.periods import Period, period_of
+from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation, columns
+
+router = APIRouter(prefix="/reconciliation", tags=["reconciliation"])
+
+# Counts are added up as they are; shares are of what can be compared, by the definition of rpt_reconciliation_daily.
+COUNTS = sql.SQL(
+    """
+    select
+        coalesce(sum(records_count), 0)::bigint as records,
+        coalesce(sum(comparable_count), 0)::bigint as comparable,
+        coalesce(sum(matched_count), 0)::bigint as matched,
+        coalesce(sum(discrepancy_amount_count), 0)::bigint as discrepancy_amount,
+        coalesce(sum(discrepancy_status_count), 0)::bigint as discrepancy_status,
+        coalesce(sum(missing_vima_count), 0)::bigint as missing_vima,
+        coalesce(sum(missing_payshack_count), 0)::bigint as missing_payshack,
+        coalesce(sum(in_flight_count), 0)::bigint as in_flight,
+        coalesce(sum(not_yet_comparable_count), 0)::bigint as not_yet_comparable,
+        coalesce(sum(informational_count), 0)::bigint as informational,
+        round(100 * sum(matched_count)::numeric / nullif(sum(comparable_count), 0), 4)::float8 as matched_percentage,
+        round(
+            100 * sum(discrepancy_amount_count + discrepancy_status_count)::numeric
+            / nullif(sum(comparable_count), 0),
+            4
+        )::float8 as discrepancies_percentage,
+        round(
+            100 * sum(missing_vima_count + missing_payshack_count)::numeric / nullif(sum(comparable_count), 0), 4
+        )::float8 as missing_percentage
+    from marts.rpt_reconciliation_daily
+    where {where}
+    """
+)
+MONEY = sql.SQL(
+    """
+    select
+        currency,
+        sum(value_at_risk) as value_at_risk,
+        sum(matched_amount) as matched_amount,
+        sum(vima_net) as vima_net,
+        sum(bridge_tolerance) as tolerance,
+        sum(bridge_discrepancy_amount) as discrepancy_amount,
+        sum(bridge_discrepancy_status) as discrepancy_status,
+        sum(bridge_missing_vima) as missing_vima,
+        sum(bridge_missing_payshack) as missing_payshack,
+        sum(bridge_in_flight) as in_flight,
+        sum(bridge_not_yet_comparable) as not_yet_comparable,
+        sum(bridge_informational) as informational,
+        sum(payshack_net) as payshack_net,
+        sum(bridge_residual) as residual
+    from marts.rpt_reconciliation_daily
+    where {where}
+    group by currency
+    order by currency
+    """
+)
+COUNT = sql.SQL("select count(*) as total from marts.fct_reconciliation where {where}")
+LIST = sql.SQL(
+    "select {columns} from marts.fct_reconciliation where {where} order by {order} limit %(limit)s offset %(offset)s"
+)
+
+
+class SummaryQuery(SummaryFilters):
+    """One `date`, or a range; without either the last seven business dates."""
+
+    date: BusinessDate | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_when(self) -> Self:
+        if self.date and (self.from_date or self.to_date):
+            raise ValueError("give either date, or from_date and to_date")
+        return self
+
+
+class DiscrepancyQuery(DiscrepancyFilters, Page):
+    """Filters, page and order of the list."""
+
+    sort_by: Literal["business_date", "event_at", "exposure", "project"] = "business_date"
+
+
+class Share(Strict):
+    """How many, and how much of what can be compared, in per cent; null when nothing can."""
+
+    count: int
+    percentage: float | None
+
+
+class Discrepancies(Share):
+    """Pairs that disagree."""
+
+    by_type: dict[Literal["discrepancy_amount", "discrepancy_status"], int]
+
+
+class Missing(Share):
+    """Singles that are overdue."""
+
+    missing_vima: int
+    missing_payshack: int
+
+
+class Bridge(Strict):
+    """From Vima's net to PayShack's, by cause; each cause is Vima less PayShack, and nothing may be left over."""
+
+    vima_net: Amount
+    tolerance: Amount
+    discrepancy_amount: Amount
+    discrepancy_status: Amount
+    missing_vima: Amount
+    missing_payshack: Amount
+    in_flight: Amount
+    not_yet_comparable: Amount
+    informational: Amount
+    payshack_net: Amount
+    residual: Amount
+
+
+class Summary(Strict):
+    """`total` counts all rows; shares are of the `comparable` ones. Money by currency."""
+
+    period: Period
+    total: int
+    comparable: int
+    matched: Share
+    discrepancies: Discrepancies
+    missing: Missing
+    in_flight: int
+    not_yet_comparable: int
+    informational: int
+    matched_amount: Amounts
+    value_at_risk: Amounts
+    bridge: dict[str, Bridge]
+
+
+@router.get("/summary", response_model=Answer[Summary])
+async def summary(request: Request, caller: ReadCaller, asked: Annotated[SummaryQuery, Query()]) -> Response:
+    """How the two systems agree over some business dates."""
+    database: Database = request.app.state.database
+    period = _period(request, asked)
+    asked = asked.model_copy(update={"from_date": period.from_date, "to_date": period.to_date})
+    async with database.snapshot() as reader:
+        counts = await reader.rows(COUNTS.format(where=asked.where()), asked.used())
+        money = await reader.rows(MONEY.format(where=asked.where()), asked.used())
+    return respond(_summary(period, counts[0], money), reader.freshness)
+
+
+@router.get("/discrepancies", response_model=Listing[Reconciliation])
+async def discrepancies(request: Request, caller: ReadCaller, asked: Annotated[DiscrepancyQuery, Query()]) -> Response:
+    """Rows whose two sides disagree or of which one is missing, one page of them."""
+    database: Database = request.app.state.database
+    where, parameters = asked.where(), asked.used() | asked.window()
+    query = LIST.format(
+        columns=columns(Reconciliation), where=where, order=asked.ordering(asked.sort_by, "reconciliation_id")
+    )
+    async with database.snapshot() as reader:
+        total = await reader.total(COUNT.format(where=where), parameters)
+        rows = await reader.rows(query, parameters) if total > parameters["offset"] else []
+    return respond(rows, reader.freshness, page=paging(page=asked.page, limit=asked.limit, total=total))
+
+
+def _period(request: Request, asked: SummaryQuery) -> Period:
+    one: date | None = asked.date
+    return period_of(request.app.state.settings, one or asked.from_date, one or asked.to_date)
+
+
+def _summary(period: Period, counts: dict[str, Any], money: list[dict[str, Any]]) -> dict[str, Any]:
+    amounts = ("value_at_risk", "matched_amount")
+    return {
+        "period": period.model_dump(),
+        "total": counts["records"],
+        "comparable": counts["comparable"],
+        "matched": {"count": counts["matched"], "percentage": counts["matched_percentage"]},
+        "discrepancies": {
+            "count": counts["discrepancy_amount"] + counts["discrepancy_status"],
+            "percentage": counts["discrepancies_percentage"],
+            "by_type": {name: counts[name] for name in ("discrepancy_amount", "discrepancy_status")},
+        },
+        "missing": {
+            "count": counts["missing_vima"] + counts["missing_payshack"],
+            "percentage": counts["missing_percentage"],
+            "missing_vima": counts["missing_vima"],
+            "missing_payshack": counts["missing_payshack"],
+        },
+        **{name: counts[name] for name in ("in_flight", "not_yet_comparable", "informational")},
+        **{name: {row["currency"]: row[name] for row in money} for name in amounts},
+        "bridge": {row["currency"]: {name: row[name] for name in Bridge.model_fields} for row in money},
+    }

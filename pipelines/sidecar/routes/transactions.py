@@ -1,0 +1,140 @@
+"""Transactions: the list with its filters, and everything that is known about one of them."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+from psycopg import sql
+
+from pipelines.core.postgres import PII_READER
+from pipelines.sidecar.answers import Answer, Listing, paging, respond
+from pipelines.sidecar.auth import ReadCaller
+from pipelines.sidecar.database import ROLE, Database
+from pipelines.sidecar.errors import NotFound
+from pipelines.sidecar.filters import Page, TransactionFilters
+from pipelines.sidecar.shapes import Reconciliation, Transaction, Version, columns
+
+router = APIRouter(tags=["transactions"])
+
+TransactionId = Annotated[str, Path(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+COUNT = sql.SQL("select count(*) as total from marts.fct_transactions where {where}")
+LIST = sql.SQL(
+    "select {columns} from marts.fct_transactions where {where} order by {order} limit %(limit)s offset %(offset)s"
+)
+ONE = sql.SQL("select {columns} from marts.fct_transactions where transaction_id = %(id)s").format(
+    columns=columns(Transaction)
+)
+# The unit of recomputation is the match key, or the record itself where it has none: an index leads to the row.
+RECONCILIATION = sql.SQL(
+    """
+    select {columns}
+    from marts.fct_reconciliation
+    where
+        reconciliation_key in ('key:' || %(order_key)s, 'record:' || %(id)s)
+        and (
+            vima_transaction_id = %(id)s or payshack_transaction_id = %(id)s
+            or %(id)s = any(vima_attempt_ids) or %(id)s = any(payshack_attempt_ids)
+        )
+    """
+).format(columns=columns(Reconciliation))
+TIMELINE = sql.SQL(
+    """
+    select {columns}
+    from marts.fct_transaction_versions
+    where transaction_id = any(%(ids)s)
+    order by coalesce(updated_at, observed_at), transaction_id, version_number
+    """
+).format(columns=columns(Version))
+RAW = sql.SQL(
+    """
+    select payload::text as payload
+    from {payloads}
+    where
+        source = %(source)s and record_id = %(source_txn_id)s and content_hash = %(content_hash)s
+        and (flow is null or flow = %(flow)s)
+    """
+)
+REVEAL = "insert into ops.reveals (actor, transaction_id) values (%(actor)s, %(id)s)"
+
+
+class TransactionQuery(TransactionFilters, Page):
+    """Filters, page and order of the list."""
+
+    sort_by: Literal[
+        "created_at", "updated_at", "business_date", "first_seen_at", "amount", "status", "project", "source"
+    ] = "created_at"
+
+
+class TransactionDetail(Transaction):
+    """The row, the versions of both sides in time, what reconciliation says, and the newest payload of the record.
+
+    `raw_data` is masked unless the key has the scope pii; looking at it unmasked is written down.
+    """
+
+    timeline: list[Version]
+    reconciliation: Reconciliation | None
+    raw_data: dict[str, Any] | None
+    raw_data_masked: bool
+
+
+@router.get("/transactions", response_model=Listing[Transaction])
+async def list_transactions(
+    request: Request, caller: ReadCaller, asked: Annotated[TransactionQuery, Query()]
+) -> Response:
+    """Payment records, one page of them. Nulls sort as the greatest value."""
+    database: Database = request.app.state.database
+    where, parameters = asked.where(), asked.used() | asked.window()
+    query = LIST.format(
+        columns=columns(Transaction), where=where, order=asked.ordering(asked.sort_by, "transaction_id")
+    )
+    async with database.snapshot() as reader:
+        total = await reader.total(COUNT.format(where=where), parameters)
+        rows = await reader.rows(query, parameters) if total > parameters["offset"] else []
+    return respond(rows, reader.freshness, page=paging(page=asked.page, limit=asked.limit, total=total))
+
+
+@router.get("/transactions/{transaction_id}", response_model=Answer[TransactionDetail])
+async def one_transaction(request: Request, caller: ReadCaller, transaction_id: TransactionId) -> Response:
+    """One payment record with its history and its counterpart."""
+    database: Database = request.app.state.database
+    async with database.snapshot() as reader:
+        row = await reader.row(ONE, {"id": transaction_id})
+        if row is None:
+            raise NotFound("There is no such transaction.")
+        found = await reader.row(RECONCILIATION, {"id": transaction_id, "order_key": row["order_key"]})
+        timeline = await reader.rows(TIMELINE, {"ids": _related(transaction_id, found)})
+    newest = max(
+        (entry for entry in timeline if entry["transaction_id"] == transaction_id),
+        key=lambda entry: entry["version_number"],
+        default=None,
+    )
+    masked = not caller.may("pii")
+    raw_data = None
+    if newest is not None:
+        wanted = {**row, "content_hash": newest["content_hash"]}
+        if masked:
+            payloads = await database.rows_as(ROLE, RAW.format(payloads=sql.SQL("ops.masked_payloads")), wanted)
+        else:
+            # Written down first: what cannot be recorded is not shown.
+            await database.write(REVEAL, {"actor": caller.name, "id": transaction_id})
+            payloads = await database.rows_as(PII_READER, RAW.format(payloads=sql.SQL("ops.payloads")), wanted)
+        # As PostgreSQL wrote it: parsing would turn its numbers into binary floats.
+        raw_data = msgspec.Raw(payloads[0]["payload"].encode()) if payloads else None
+    detail = {
+        **row,
+        "timeline": timeline,
+        "reconciliation": found,
+        "raw_data": raw_data,
+        "raw_data_masked": masked,
+    }
+    return respond(detail, reader.freshness)
+
+
+def _related(transaction_id: str, reconciliation: dict[str, Any] | None) -> list[str]:
+    """The record and all others of its reconciliation row."""
+    if reconciliation is None:
+        return [transaction_id]
+    legs = [reconciliation["vima_transaction_id"], reconciliation["payshack_transaction_id"]]
+    attempts = [*(reconciliation["vima_attempt_ids"] or []), *(reconciliation["payshack_attempt_ids"] or [])]
+    return sorted({transaction_id, *(leg for leg in legs if leg), *attempts})
