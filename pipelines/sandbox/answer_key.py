@@ -288,7 +288,8 @@ def _shares_reference(order: list[_Leg], row: _Row) -> bool:
     if ours is None or ours.status_class != "S":
         return False
     others = [leg for leg in order if leg is not ours and leg.source == "payshack" and leg.flow == ours.flow]
-    return any(leg.status_class == "S" and (leg.utr == ours.utr or leg.rrn == ours.rrn) for leg in others if leg.utr)
+    references = {ours.utr, ours.rrn} - {None}
+    return any(leg.status_class == "S" and references & {leg.utr, leg.rrn} for leg in others)
 
 
 def _amount(leg: _Leg) -> int:
@@ -315,8 +316,11 @@ def _figure_flags(row: _Row) -> list[str]:
     if leg is None or leg.flow == "payout":
         return []
     money = leg.money
-    flags = ["requested_paid_differ"] if leg.status_class == "S" and money.paid not in (None, money.asked) else []
-    return flags + (["paid_amount_missing"] if leg.status_class in facts.MONEY_CLASSES and money.paid is None else [])
+    if leg.status_class in facts.MONEY_CLASSES and money.paid is None:
+        return ["paid_amount_missing"]
+    # Asked against paid inside the source (R4.2), whatever Vima says.
+    is_different = leg.status_class == "S" and money.paid is not None and money.paid != money.asked
+    return ["requested_paid_differ"] if is_different else []
 
 
 def _crosses_midnight(row: _Row) -> bool:

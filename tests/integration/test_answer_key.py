@@ -59,7 +59,5 @@ def test_every_order_ends_as_the_answer_key_says(loaded: Loaded, loaded_settings
 
 def test_the_world_holds_every_kind(loaded: Loaded, loaded_settings: Settings) -> None:
     world, now = loaded.providers.world, loaded_settings.clock()
-    seen = {
-        record.kind for table in ("vima", "payshack:payin", "payshack:payout") for record in world.records(table, now)
-    }
+    seen = {record.kind for table in TABLES for record in world.records(table, now)}
     assert seen == {kind.name for kind in KINDS}
