@@ -10,8 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from pipelines.core.postgres import LOADER, connect
-from pipelines.core.runtime import database_url, payshack_access
+from pipelines.core.runtime import payshack_access
 from pipelines.core.settings import Settings
 from pipelines.loading.report import LoadReport
 from pipelines.loading.runs import Load, open_load
@@ -59,24 +58,6 @@ def load_payshack_window(settings: Settings, day: date, *, progress: Progress | 
         for flow in TRANSACTIONS:
             _load_day(load, client, flow, day, "window", progress)
         return load.report
-
-
-def payshack_has_news(settings: Settings) -> bool:
-    """Two small requests: whether a flow's newest record or today's count differs from the raw log.
-
-    A change of an older record does not show here; the caller therefore loads from time to time even without news.
-    """
-    access = payshack_access(settings)
-    url = database_url(settings)
-    with open_client(settings, access) as client:
-        for flow, spec in TRANSACTIONS.items():
-            listing = client.listing(flow, page=1, limit=1)
-            newest = parse_payload(listing.transactions[0]) if listing.transactions else {}
-            identity = spec.record_id(newest) if isinstance(newest, dict) else None
-            known = _known_versions(url, spec.table, identity)
-            if listing.transactions and spec.updated_at(newest) not in known:
-                return True
-    return False
 
 
 def _days_to_read(settings: Settings, url: str, client: PayShackClient, flow: str) -> Iterator[date]:
@@ -131,14 +112,3 @@ def _load_day(load: Load, client: PayShackClient, flow: str, day: date, mode: st
 def _load_directories(load: Load, client: PayShackClient, mode: str) -> None:
     clock = load.settings.clock
     load.commit(*(payshack_directory(client, entity=entity, clock=clock, load_mode=mode) for entity in DIRECTORY_SPECS))
-
-
-def _known_versions(url: str, table: str, identity: str | None) -> set[datetime | None]:
-    if identity is None:
-        return set()
-    with connect(url, role=LOADER, application="psp-load") as connection:
-        rows = connection.execute(
-            f"select source_updated_at from raw.{table} where record_id = %s",  # noqa: S608 - a table of our own
-            (identity,),
-        ).fetchall()
-    return {row[0] for row in rows}

@@ -4,6 +4,7 @@ The right to load is a PostgreSQL advisory lock on a session of its own: it goes
 that ends. Whoever takes it next closes the lines that a dead process left as `running`.
 """
 
+import os
 import shutil
 import time
 import uuid
@@ -42,6 +43,8 @@ class Load:
         Raises the reader's own PlatformError, DatabaseError, or LoadError. What was committed before stays.
         """
         if self._pipeline is None:
+            # dlt's only switch that works before its runtime starts; nothing of ours phones home.
+            os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
             self._pipeline = dlt.pipeline(
                 pipeline_name=f"raw_{self.report.source}",
                 pipelines_dir=str(self._folder),
@@ -49,6 +52,8 @@ class Load:
                 dataset_name="raw",
                 progress=None,
             )
+            # The cursor is ours, so dlt has no state to keep; and its loader waits a whole second for a job of state.
+            self._pipeline.config.restore_from_destination = False
         try:
             self._pipeline.run(list(resources), loader_file_format="parquet")
         except Exception as error:

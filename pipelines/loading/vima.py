@@ -9,7 +9,7 @@ from datetime import date
 
 from pipelines.core.errors import SourceUnavailable
 from pipelines.core.postgres import LOADER, connect
-from pipelines.core.runtime import database_url, vima_access
+from pipelines.core.runtime import vima_access
 from pipelines.core.settings import Settings
 from pipelines.loading.report import LoadReport
 from pipelines.loading.runs import open_load
@@ -77,19 +77,6 @@ def load_vima_window(settings: Settings, day: date, *, progress: Progress | None
             load.url, "vima", OPERATIONS.table, day, total=read.rows, started_at=started_at, ended_at=settings.clock()
         )
         return load.report
-
-
-def vima_has_news(settings: Settings) -> bool:
-    """One request: whether anything lies beyond the stored cursor. Raises the SourceError family."""
-    access = vima_access(settings)
-    with HttpTransport(source="Vima", max_tries=2) as transport:
-        read = ReadProgress(cursor=stored_cursor(database_url(settings)))
-        before = read.cursor or 0
-        resource = vima_feed(VimaClient(access, transport), progress=read, clock=settings.clock, max_pages=1)
-        for _ in resource:
-            # An inclusive cursor shows its own row again; that is no news.
-            return (read.cursor or 0) > before
-        return False
 
 
 def stored_cursor(url: str) -> int | None:

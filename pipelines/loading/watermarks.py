@@ -22,6 +22,16 @@ def move_watermark(url: str, source: str, flow: str, watermark: datetime | None,
     return row[0]  # type: ignore[no-any-return]
 
 
+def confirm_watermark(url: str, source: str, flow: str, watermark: datetime, now: datetime) -> None:
+    """Move a watermark to an instant at which nothing was new; a source never read to its end gets none by that."""
+    with connect(url, role=LOADER, application="psp-load") as connection:
+        connection.execute(
+            "update raw.source_watermarks set watermark = %s, updated_at = %s"
+            " where source = %s and flow = %s and watermark < %s",
+            (watermark, now, source, flow, watermark),
+        )
+
+
 def record_window_pass(
     url: str, source: str, stream: str, day: date, *, total: int, started_at: datetime, ended_at: datetime
 ) -> None:

@@ -22,6 +22,9 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_TRIES = 6
 MAX_WAIT_SECONDS = 60.0
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+GLANCE_TRIES = 2
+GLANCE_TIMEOUT = httpx.Timeout(8.0, connect=4.0)
+"""For a look from a sensor: Dagster ends a tick after a minute, and the next one comes soon."""
 
 Parameters = Mapping[str, str | int]
 
@@ -49,6 +52,7 @@ class HttpTransport:
         source: str,
         pause_seconds: float = 0.0,
         max_tries: int = MAX_TRIES,
+        timeout: httpx.Timeout = TIMEOUT,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -58,7 +62,7 @@ class HttpTransport:
         self._sleep = sleep
         self._requests = 0
         self._client = httpx.Client(
-            timeout=TIMEOUT,
+            timeout=timeout,
             transport=transport,
             headers={"Accept": "application/json"},
             follow_redirects=False,

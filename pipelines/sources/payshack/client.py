@@ -19,7 +19,13 @@ from pipelines.core.browser import open_browser
 from pipelines.core.errors import SourceAuthError, SourceContractError, SourceUnavailable
 from pipelines.core.runtime import PayShackAccess
 from pipelines.core.settings import Settings
-from pipelines.sources.common.transport import HttpTransport, PageTransport, Parameters
+from pipelines.sources.common.transport import (
+    GLANCE_TIMEOUT,
+    GLANCE_TRIES,
+    HttpTransport,
+    PageTransport,
+    Parameters,
+)
 from pipelines.sources.payshack.cipher import ResponseCipher
 from pipelines.sources.payshack.session import Session, SessionStore, login_in, open_page
 
@@ -90,6 +96,7 @@ class PayShackClient:
     session: Session
     cipher: ResponseCipher
     page: Page | None = None
+    may_sign_in: bool = True
 
     def listing(self, flow: str, *, page: int, limit: int = PAGE_SIZE, **filters: str) -> Listing:
         """One page of pay-ins or pay-outs; filters as PayShack names them (dateFrom, dateTo, orderId, ...)."""
@@ -120,6 +127,9 @@ class PayShackClient:
         try:
             body = self._get(path, params)
         except SourceAuthError:
+            self.store.forget()
+            if not self.may_sign_in:
+                raise
             self._renew()
             body = self._get(path, params)
         try:
@@ -136,10 +146,10 @@ class PayShackClient:
         return self.transport.get(f"{self.access.api_url}{path}", params=params, headers=self.session.headers())
 
     def _renew(self) -> None:
-        """Once: forget the refused session and sign in again; who comes later takes the new one."""
-        self.store.forget()
+        """Once: sign in again instead of the refused session; who comes later takes the new one."""
         if self.page is not None:
-            self.session = login_in(self.page, self.access)
+            with self.store.login_attempt():
+                self.session = login_in(self.page, self.access)
         else:
             self.session = self.store.session(self.access)
 
@@ -151,12 +161,31 @@ def open_client(settings: Settings, access: PayShackAccess) -> Iterator[PayShack
     cipher = ResponseCipher(access.response_secret, access.response_iv)
     if access.transport == "browser":
         with open_browser(settings) as browser:
-            page, session = open_page(browser, access)
+            with store.login_attempt():
+                page, session = open_page(browser, access)
             yield PayShackClient(access, store, BrowserTransport(page), session, cipher, page)
         return
     session = store.session(access)
     with HttpTransport(source="PayShack", pause_seconds=access.page_pause_seconds) as transport:
         yield PayShackClient(access, store, transport, session, cipher)
+
+
+@contextmanager
+def open_kept_client(settings: Settings, access: PayShackAccess) -> Iterator[PayShackClient | None]:
+    """A client over the kept session, or None where one would have to sign in first. Asks little, and gives up soon.
+
+    It never signs in: a refused session is forgotten and raises SourceAuthError, as does asking while logins cool down.
+    """
+    store = SessionStore(settings)
+    session = store.current(access)
+    if session is None:
+        store.refuse_while_cooling()
+    if session is None or access.transport == "browser":
+        yield None
+        return
+    cipher = ResponseCipher(access.response_secret, access.response_iv)
+    with HttpTransport(source="PayShack", max_tries=GLANCE_TRIES, timeout=GLANCE_TIMEOUT) as transport:
+        yield PayShackClient(access, store, transport, session, cipher, may_sign_in=False)
 
 
 def _changed(path: str) -> SourceContractError:

@@ -4,7 +4,8 @@
     PSP_HOME/payshack/breaker.json   refused logins in a row and the end of the cool-down   (0600)
     PSP_HOME/payshack/login.lock     one login at a time across processes
 
-A locked account is worse than late data: after `MAX_REFUSALS` refusals in a row nobody logs in before the cool-down ends.
+A locked account is worse than late data: after `MAX_REFUSALS` refusals in a row nobody logs in before the cool-down
+ends.
 """
 
 import fcntl
@@ -110,18 +111,29 @@ class SessionStore:
             kept = self.current(access)
             if kept is not None and not headed:
                 return kept
-            self._refuse_while_cooling()
-            try:
+            with self._counted():
                 session = login(self._settings, access, headed=headed)
-            except SourceAuthError:
-                self._count_refusal()
-                raise
-            self._breaker_file.unlink(missing_ok=True)
             kept_form = {**asdict(session), "portal_url": access.portal_url}
             kept_form["obtained_at"] = session.obtained_at.isoformat()
             kept_form["expires_at"] = session.expires_at.isoformat()
             write_private_json(self._session_file, kept_form)
             return session
+
+    @contextmanager
+    def login_attempt(self) -> Iterator[None]:
+        """A login made in the block, by whoever keeps its session alone: one at a time, and counted like any other."""
+        with self._login_lock(), self._counted():
+            yield
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self.refuse_while_cooling()
+        try:
+            yield
+        except SourceAuthError:
+            self._count_refusal()
+            raise
+        self._breaker_file.unlink(missing_ok=True)
 
     @contextmanager
     def _login_lock(self) -> Iterator[None]:
@@ -130,7 +142,8 @@ class SessionStore:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def _refuse_while_cooling(self) -> None:
+    def refuse_while_cooling(self) -> None:
+        """Raise SourceAuthError while no login may be tried, because too many were refused."""
         state = read_json(self._breaker_file) or {}
         until = datetime.fromisoformat(state["until"]) if state.get("until") else None
         if until is not None and system_clock() < until:
