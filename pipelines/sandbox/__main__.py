@@ -15,6 +15,7 @@ from pipelines.core.settings import Settings, load_settings
 from pipelines.sandbox import payshack_server, vima_server
 from pipelines.sandbox.answer_key import ExpectedRow, expected_rows
 from pipelines.sandbox.books import PayShackBooks, VimaBooks
+from pipelines.sandbox.faults import Faults, Wire
 from pipelines.sandbox.payshack_envelope import Envelope
 from pipelines.sandbox.serving import serve_app
 from pipelines.sandbox.state import ensure_state, open_world
@@ -28,6 +29,8 @@ At = Annotated[
     ),
 ]
 
+WithFaults = Annotated[bool, typer.Option("--faults", help="Take orders at /sandbox/faults, see faults.py.")]
+
 
 @app.command()
 def vima(
@@ -36,15 +39,22 @@ def vima(
         Literal["exclusive", "inclusive"], typer.Option(help="Whether a page begins after the cursor's row or with it.")
     ] = "exclusive",
     wrapped: Annotated[bool, typer.Option(help='Answer {"operations": [...]} instead of a bare array.')] = False,
+    faults: WithFaults = False,
 ) -> None:
     """Serve the Vima collector API at PSP_SANDBOX_VIMA_PORT until SIGTERM."""
     settings = load_settings()
     state = ensure_state(settings)
-    books = VimaBooks(open_world(state))
+    told = Faults()
     served = vima_server.create_app(
-        books, state, clock=_clock(settings, at), inclusive=cursor == "inclusive", wrapped=wrapped
+        VimaBooks(open_world(state)),
+        state,
+        clock=_clock(settings, at),
+        inclusive=cursor == "inclusive",
+        wrapped=wrapped,
+        faults=told,
     )
-    serve_app(served, url=state["vima"]["base_url"], provider="Vima", setting="PSP_SANDBOX_VIMA_PORT")
+    url, setting = state["vima"]["base_url"], "PSP_SANDBOX_VIMA_PORT"
+    serve_app(Wire(served, told) if faults else served, url=url, provider="Vima", setting=setting)
 
 
 @app.command()
@@ -52,16 +62,22 @@ def payshack(
     at: At = None,
     envelope: Annotated[Envelope, typer.Option(help="How answers are wrapped; mixed uses all forms.")] = "mixed",
     token_minutes: Annotated[float, typer.Option(min=0.01, help="How long a session lives.")] = 30.0,
+    faults: WithFaults = False,
 ) -> None:
     """Serve the PayShack portal and its services at PSP_SANDBOX_PAYSHACK_PORT until SIGTERM."""
     settings = load_settings()
     state = ensure_state(settings)
-    books = PayShackBooks(open_world(state))
+    told = Faults()
     served = payshack_server.create_app(
-        books, state, clock=_clock(settings, at), envelope=envelope, token_minutes=token_minutes
+        PayShackBooks(open_world(state)),
+        state,
+        clock=_clock(settings, at),
+        envelope=envelope,
+        token_minutes=token_minutes,
+        faults=told,
     )
     url, setting = state["payshack"]["portal_url"], "PSP_SANDBOX_PAYSHACK_PORT"
-    serve_app(served, url=url, provider="PayShack", setting=setting)
+    serve_app(Wire(served, told) if faults else served, url=url, provider="PayShack", setting=setting)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.core.clock import Clock, system_clock
+from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.payshack_door import Doorkeeper, Refused
 from pipelines.sandbox.payshack_envelope import Envelope, seal, to_json
 
@@ -78,12 +79,20 @@ class PayShackWorld(Protocol):
 
 
 def create_app(
-    world: PayShackWorld, state: dict[str, Any], *, clock: Clock, envelope: Envelope, token_minutes: float
+    world: PayShackWorld,
+    state: dict[str, Any],
+    *,
+    clock: Clock,
+    envelope: Envelope,
+    token_minutes: float,
+    faults: Faults | None = None,
 ) -> Starlette:
     """The application over `world`; `state` is the sandbox.json with the addresses and invented credentials."""
     account = state["payshack"]
     prefix = urlsplit(account["api_url"]).path.rstrip("/")
     door = Doorkeeper(account, token_minutes=token_minutes)
+    faults = faults or Faults()
+    clock = faults.clock(clock)
 
     def answer(request: Request, data: object) -> Response:
         asked = f"{request.url.path}?{request.url.query}"
@@ -91,13 +100,15 @@ def create_app(
             data,
             envelope=envelope,
             request=asked,
-            secret=account["response_secret"],
+            secret=account["response_secret"] + ("-changed" if faults.take("wrong_key") else ""),
             iv=account["response_iv"],
         )
         return _json(body)
 
     def guarded(respond: Callable[[Request], Response]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
+            if faults.take("tokens"):
+                door.forget()
             try:
                 door.check(request)
                 return respond(request)
@@ -108,14 +119,14 @@ def create_app(
 
     async def log_in(request: Request) -> Response:
         try:
-            data = door.log_in(await request.body())
+            data = door.log_in(await request.body(), refuse=faults.take("refuse_login") is not None)
         except Refused as no:
             return _json(no.body, no.http_status)
         head = {"timestamp": system_clock().isoformat(), "statusCode": 200, "status": "OK", "success": True}
         return _json(to_json(head | {"message": "Login successful", "data": data}))
 
     def listing(flow: str) -> Callable[[Request], Response]:
-        return lambda request: answer(request, _listing(world, flow, request, clock()))
+        return lambda request: answer(request, _listing(world, flow, request, clock, faults))
 
     def directory(entity: str) -> Callable[[Request], Response]:
         def respond(request: Request) -> Response:
@@ -154,29 +165,30 @@ def create_app(
     return Starlette(routes=routes)
 
 
-def _listing(world: PayShackWorld, flow: str, request: Request, now: datetime) -> dict[str, Any]:
-    query = request.query_params
+def _listing(world: PayShackWorld, flow: str, request: Request, clock: Clock, faults: Faults) -> dict[str, Any]:
+    faults.hurry()
+    now, query = clock(), request.query_params
     page, limit = _count(query.get("page"), "page"), _count(query.get("limit"), "limit")
     if limit > MAX_LIMIT:
         raise Refused(400, f"limit is at most {MAX_LIMIT}")
     date_from, date_to = _day(query.get("dateFrom"), "dateFrom"), _day(query.get("dateTo"), "dateTo")
     if date_from and date_to and not timedelta(0) <= date_to - date_from < MAX_WINDOW:
         raise Refused(400, f"dateFrom to dateTo is 1 to {MAX_WINDOW.days} days")
-    rows, total = _page(
-        world,
-        flow,
-        now,
-        page=page,
-        limit=limit,
-        date_from=date_from,
-        date_to=date_to,
-        status=query.get("status") or None,
-        order_id=query.get("orderId") or None,
-        transaction_id=query.get("transactionId") or None,
-    )
+    filters: dict[str, Any] = {
+        "date_from": date_from,
+        "date_to": date_to,
+        "status": query.get("status") or None,
+        "order_id": query.get("orderId") or None,
+        "transaction_id": query.get("transactionId") or None,
+    }
+    rows, total = _page(world, flow, now, page=page, limit=limit, **filters)
+    if total and faults.take("vanish"):
+        # The newest record is gone, so the first one of the next page moves up.
+        following, _ = _page(world, flow, now, page=page + 1, limit=limit, **filters)
+        rows, total = rows[1:] + following[:1], total - 1
     pages = -(-total // limit)
     return {
-        "transactions": rows,
+        "transactions": faults.rearranged(rows),
         "totalRecords": total,
         "perPage": limit,
         "totalPages": pages,

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from pipelines.core.clock import Clock
 from pipelines.sandbox.books import VimaBooks
+from pipelines.sandbox.faults import Faults
 
 MAX_COUNT = 100
 MAX_ID_DIGITS = 19
@@ -31,17 +32,26 @@ class BadRequest(Exception):
 
 
 def create_app(
-    books: VimaBooks, state: dict[str, Any], *, clock: Clock, inclusive: bool = False, wrapped: bool = False
+    books: VimaBooks,
+    state: dict[str, Any],
+    *,
+    clock: Clock,
+    inclusive: bool = False,
+    wrapped: bool = False,
+    faults: Faults | None = None,
 ) -> Starlette:
     """The application over the world; `state` is the sandbox.json with the address and the invented key."""
     access = state["vima"]
+    faults = faults or Faults()
+    now = faults.clock(clock)
     head, tail = (b'{"operations": [', b"]}") if wrapped else (b"[", b"]")
 
     async def operations(request: Request) -> Response:
         if not _is_known(request, access["api_key"]):
             return JSONResponse({"error": "apikey is missing or wrong"}, status_code=401)
+        faults.hurry()
         try:
-            records = _asked(books, request.query_params, clock(), inclusive=inclusive)
+            records = faults.rearranged(_asked(books, request.query_params, now(), inclusive=inclusive))
         except BadRequest as bad:
             return JSONResponse({"error": str(bad)}, status_code=400)
         return Response(head + b",\n".join(records) + tail, media_type="application/json")

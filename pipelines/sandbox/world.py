@@ -91,10 +91,10 @@ class Events:
 
 
 class World:
-    """One invented world. Not safe for threads; the servers ask from one."""
+    """One invented world, for one thread. Without `is_live` no order follows the anchor."""
 
-    def __init__(self, *, seed: int, orders: int, anchor: datetime) -> None:
-        self.seed, self.orders, self.anchor = seed, orders, anchor
+    def __init__(self, *, seed: int, orders: int, anchor: datetime, is_live: bool = True) -> None:
+        self.seed, self.orders, self.anchor, self._is_live = seed, orders, anchor, is_live
         self._live = 0
         self._tables = self._made(*arrivals.history(seed, orders, anchor))
         self._events: Events | None = None
@@ -104,7 +104,7 @@ class World:
         """Make sure that everything up to `now` exists; `now` in milliseconds."""
         millis = to_millis(now)
         until = (millis - to_millis(self.anchor)) // (arrivals.GAP_SECONDS * 1000) + 1
-        while self._live < until:
+        while self._is_live and self._live < until:
             block = self._made(*arrivals.live(self.seed, self.orders, self.anchor, self._live, LIVE_BLOCK))
             self._live += LIVE_BLOCK
             self._tables = {name: table.plus(block[name]) for name, table in self._tables.items()}
