@@ -35,6 +35,11 @@ def connect(
             url, autocommit=autocommit, application_name=application, connect_timeout=10, options=options
         )
     except psycopg.OperationalError as error:
+        if role and f'role "{role}" does not exist' in str(error):
+            raise DatabaseError(
+                f"The warehouse has not been laid out: there is no role {role}.",
+                fix="run `psp up` or `psp sync all`; for a server of your own, `psp prepare` once",
+            ) from None
         raise DatabaseError(
             f"PostgreSQL is not reachable: {redact(str(error)).strip().splitlines()[0]}.",
             fix="run `psp doctor`; check PSP_DATABASE_URL, or unset it to use the embedded server",
@@ -85,4 +90,9 @@ def prepare_warehouse(url: str) -> None:
             raise DatabaseError(
                 f"The database user may not prepare the warehouse: {error.diag.message_primary}.",
                 fix="use the owner of the database with CREATEROLE, or let an administrator run `psp up` once",
+            ) from None
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"The warehouse cannot be prepared: {error.diag.message_primary or type(error).__name__}.",
+                fix="look into the database's log; nothing was changed",
             ) from None
