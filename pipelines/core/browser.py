@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -38,7 +38,7 @@ QUIET_FLAGS = (
 def find_browser(settings: Settings) -> Path | None:
     """Path of a Chromium that may be used, or None. Raises BrowserError when PSP_CHROMIUM names no program."""
     if settings.psp_chromium is not None:
-        if not os.access(settings.psp_chromium, os.X_OK):
+        if not _is_program(settings.psp_chromium):
             raise BrowserError(
                 f"PSP_CHROMIUM ({settings.psp_chromium}) is not a program.",
                 fix="set it to the path of Chromium, or unset it to let the platform look for one",
@@ -49,7 +49,7 @@ def find_browser(settings: Settings) -> Path | None:
         if found:
             return Path(found)
     for place in USUAL_PLACES:
-        if os.access(place, os.X_OK):
+        if _is_program(Path(place)):
             return Path(place)
     with sync_playwright() as playwright:
         bundled = Path(playwright.chromium.executable_path)
@@ -99,20 +99,27 @@ def open_browser(settings: Settings, *, headed: bool = False) -> Iterator[Browse
         try:
             yield browser
         finally:
-            browser.close()
+            # A browser that has died does not matter any more, and must not hide why the block ended.
+            with suppress(PlaywrightError):
+                browser.close()
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _try(command: list[str]) -> None:
     """Run an installer; whether it helped is seen by looking for the browser again."""
     program = shutil.which(command[0]) or command[0]
-    subprocess.run(  # noqa: S603 - fixed commands
-        [program, *command[1:]],
-        check=False,
-        timeout=INSTALL_TIMEOUT_SECONDS,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - fixed commands
+            [program, *command[1:]],
+            check=False,
+            timeout=INSTALL_TIMEOUT_SECONDS,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 if __name__ == "__main__":

@@ -4,27 +4,37 @@ Two layers: patterns (query keys, bearer tokens, passwords in URLs, JSON secrets
 and the literal secrets of this process, registered once they are known.
 """
 
+import json
 import logging
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 
+_SECRET_NAME = r"(?:api[_-]?key|token|secret|passw(?:or)?d|pwd|authorization|cookie)"  # noqa: S105 - a pattern
+# Bounded repeats keep the search linear, whatever the text.
+
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    # name=value, as in queries and connection strings
     (
-        re.compile(r"(?i)\b(apikey|api_key|api-key|token|secret|password|passwd|pwd)=[^&\s\"'<>]+"),
+        re.compile(rf"(?i)([\w.-]{{0,40}}{_SECRET_NAME}[\w.-]{{0,40}})=(?:\"[^\"]*\"|'[^']*'|[^&\s\"'<>]+)"),
         rf"\1={MASK}",
     ),
-    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
-    (re.compile(r"(?i)(\w+://[^:/@\s]+):[^@\s/]+@"), rf"\1:{MASK}@"),
+    # "name": "value", as in JSON (also JSON within JSON) and dictionaries
     (
         re.compile(
-            r"(?i)([\"'](?:password|token|refreshToken|secretKey|apikey|authorization|x-api-key)[\"']\s*:\s*[\"'])"
-            r"[^\"']*"
+            rf"(?i)((\\?[\"'])[\w.-]{{0,40}}{_SECRET_NAME}[\w.-]{{0,40}}\2\s*:\s*)(\\?[\"'])(?:(?!\3)(?:\\.|[^\\]))*"
         ),
-        rf"\1{MASK}",
+        rf"\1\3{MASK}",
     ),
-    (re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)*\b"), MASK),
+    # header lines
+    (re.compile(r"(?i)\b(authorization|x-api-key|(?:set-)?cookie):[ \t]*[^\r\n]+"), rf"\1: {MASK}"),
+    (re.compile(r"(?i)\b(bearer)\s+[A-Za-z0-9._~+/=-]{6,}"), rf"\1 {MASK}"),
+    # A digit, `=` or an inner capital tells a credential from an English word.
+    (re.compile(r"\b((?i:basic))\s+(?=[A-Za-z+/]{0,40}(?:[0-9=]|[a-z][A-Z]))[A-Za-z0-9+/=]{6,}"), rf"\1 {MASK}"),
+    (re.compile(r"(\w{1,32}://[^:/@\s]{0,64}):[^@\s/]+@"), rf"\1:{MASK}@"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})*"), MASK),
     (re.compile(r"\+\d{10,15}\b"), MASK),
 )
 
@@ -32,9 +42,11 @@ _literals: set[str] = set()
 
 
 def register_secrets(secrets: Iterable[str | None]) -> None:
-    """Remember literal secrets of this process so that they are masked wherever they turn up."""
-    # Very short values would blank out ordinary words.
-    _literals.update(secret for secret in secrets if secret and len(secret) >= 6)
+    """Remember literal secrets of this process so that they are masked wherever and however written they turn up."""
+    for secret in secrets:
+        # Very short values would blank out ordinary words.
+        if secret and len(secret) >= 6:
+            _literals.update((secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]))
 
 
 def redact(text: str) -> str:
@@ -50,8 +62,14 @@ class RedactingFilter(logging.Filter):
     """Logging filter that rewrites message and arguments; attach it to handlers, not loggers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = redact(record.getMessage())
-        record.args = ()
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError):
+            # A log call whose arguments do not fit: the handler itself reports it.
+            return True
+        record.msg, record.args = redact(text), ()
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info)
         if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
             record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
         return True

@@ -3,12 +3,13 @@
 `psp up` (or a test) writes two owner-only files under PSP_HOME when it starts the embedded parts; every other
 process (Dagster runs, sidecar, CLI) reads them here, so that there is one way to find things:
 
-    PSP_HOME/postgres.json   {"url": ...}                      embedded PostgreSQL
+    PSP_HOME/postgres.json   {"url": ...}                       embedded PostgreSQL
     PSP_HOME/sandbox.json    {"vima": {...}, "payshack": {...}} sandbox providers, with invented credentials
 """
 
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,18 @@ class PayShackAccess:
 def write_private_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` atomically, readable by the owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-    temporary.replace(path)
+    text = json.dumps(value, indent=2)
+    temporary = path.with_suffix(f".{secrets.token_hex(6)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -60,11 +68,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{path.name} in PSP_HOME cannot be read ({type(error).__name__}).",
-            fix=f"delete {path.name} and run `psp up` again",
-        ) from None
+        raise _unreadable(path, type(error).__name__) from None
+    if not isinstance(value, dict):
+        raise _unreadable(path, "it is no JSON object")
     return value
+
+
+def _unreadable(path: Path, reason: str) -> SettingsError:
+    return SettingsError(
+        f"{path.name} in PSP_HOME cannot be read ({reason}).", fix=f"delete {path.name} and run `psp up` again"
+    )
 
 
 def postgres_file(settings: Settings) -> Path:
@@ -91,20 +104,27 @@ def database_url(settings: Settings) -> str:
                 "No database: the embedded PostgreSQL has not been started.",
                 fix="run `psp up`, or set PSP_DATABASE_URL",
             )
-        url = str(found["url"])
+        url = str(_complete(found, postgres_file(settings), ("url",))["url"])
     register_secrets([url])
     return url
 
 
-def _sandbox(settings: Settings, source: str) -> dict[str, Any]:
-    found = read_json(sandbox_file(settings))
+def _sandbox(settings: Settings, source: str, *names: str) -> dict[str, Any]:
+    path = sandbox_file(settings)
+    found = read_json(path)
     if found is None or source not in found:
         variable = "VIMA_BASE_URL" if source == "vima" else "PAYSHACK_PORTAL_URL"
         raise SettingsError(
             f"{source} has no address: {variable} is not set and the sandbox is not running.",
             fix=f"run `psp up`, or set {variable} and its credentials",
         )
-    return dict(found[source])
+    return _complete(found[source], path, names)
+
+
+def _complete(value: Any, path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or any(name not in value for name in names):
+        raise _unreadable(path, "it is of another version")
+    return value
 
 
 def vima_access(settings: Settings) -> VimaAccess:
@@ -116,7 +136,7 @@ def vima_access(settings: Settings) -> VimaAccess:
             page_pause_seconds=settings.vima_page_pause_seconds,
         )
     else:
-        found = _sandbox(settings, "vima")
+        found = _sandbox(settings, "vima", "base_url", "api_key")
         access = VimaAccess(base_url=found["base_url"], api_key=found["api_key"], page_pause_seconds=0)
     register_secrets([access.api_key])
     return access
@@ -143,7 +163,9 @@ def payshack_access(settings: Settings) -> PayShackAccess:
             page_pause_seconds=settings.payshack_page_pause_seconds,
         )
     else:
-        found = _sandbox(settings, "payshack")
+        found = _sandbox(
+            settings, "payshack", "portal_url", "api_url", "email", "password", "response_secret", "response_iv"
+        )
         access = PayShackAccess(
             portal_url=found["portal_url"],
             api_url=found["api_url"],

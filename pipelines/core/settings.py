@@ -9,42 +9,32 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from pipelines.core.clock import Clock, fixed_clock, system_clock
 from pipelines.core.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-
-def _blank_to_none(value: object) -> object:
-    """An empty line in `.env` means "not set", not an empty URL."""
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-OptionalText = Annotated[str | None, BeforeValidator(_blank_to_none)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_to_none)]
-OptionalPath = Annotated[Path | None, BeforeValidator(_blank_to_none)]
-OptionalInstant = Annotated[datetime | None, BeforeValidator(_blank_to_none)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Everything that can be set. Durations are seconds unless the name says days."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, validate_default=True)
 
-    psp_database_url: OptionalSecret = None
+    psp_database_url: SecretStr | None = None
     psp_home: Path = Path(".psp")
-    psp_chromium: OptionalPath = None
+    psp_chromium: Path | None = None
     psp_business_timezone: str = "Asia/Kolkata"
-    psp_api_keys_file: OptionalPath = None
-    psp_notify_urls: OptionalSecret = None
-    psp_now: OptionalInstant = None
+    psp_api_keys_file: Path | None = None
+    psp_notify_urls: SecretStr | None = None
+    psp_now: datetime | None = None
 
     psp_dagster_port: Port = 3000
     psp_sidecar_port: Port = 8000
@@ -53,30 +43,33 @@ class Settings(BaseSettings):
     psp_sandbox_orders: Annotated[int, Field(ge=1, le=5_000_000)] = 1000
     psp_sandbox_seed: int = 7
 
-    vima_base_url: OptionalText = None
-    vima_api_key: OptionalSecret = None
+    vima_base_url: str | None = None
+    vima_api_key: SecretStr | None = None
     vima_poll_seconds: Annotated[int, Field(ge=5, le=3600)] = 60
     vima_page_pause_seconds: Annotated[float, Field(ge=0, le=60)] = 0.3
+    vima_parallel_days: Annotated[int, Field(ge=1, le=16)] = 1
 
-    payshack_portal_url: OptionalText = None
-    payshack_api_url: OptionalText = None
-    payshack_email: OptionalSecret = None
-    payshack_password: OptionalSecret = None
-    payshack_response_secret: OptionalSecret = None
-    payshack_response_iv: OptionalSecret = None
+    payshack_portal_url: str | None = None
+    payshack_api_url: str | None = None
+    payshack_email: SecretStr | None = None
+    payshack_password: SecretStr | None = None
+    payshack_response_secret: SecretStr | None = None
+    payshack_response_iv: SecretStr | None = None
     payshack_transport: Literal["http", "browser"] = "http"
     payshack_poll_seconds: Annotated[int, Field(ge=30, le=86400)] = 300
     payshack_lookback_days: Annotated[int, Field(ge=0, le=31)] = 3
     payshack_sweep_days: Annotated[int, Field(ge=1, le=400)] = 45
+    payshack_recheck_limit: Annotated[int, Field(ge=0, le=10_000)] = 200
     payshack_page_pause_seconds: Annotated[float, Field(ge=0, le=60)] = 0.3
+    payshack_parallel_days: Annotated[int, Field(ge=1, le=16)] = 1
 
-    metabase_url: OptionalText = None
-    metabase_api_key: OptionalSecret = None
+    metabase_url: str | None = None
+    metabase_api_key: SecretStr | None = None
 
     @field_validator("psp_home", mode="after")
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
-        return (value if value.is_absolute() else PROJECT_ROOT / value).resolve()
+        return (PROJECT_ROOT / value.expanduser()).resolve()
 
     @field_validator("psp_business_timezone")
     @classmethod
@@ -95,9 +88,14 @@ class Settings(BaseSettings):
     @field_validator("vima_base_url", "payshack_portal_url", "payshack_api_url", "metabase_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        if value is None:
+            return None
+        if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
-        return value.rstrip("/") if value is not None else None
+        parts = urlsplit(value)
+        if not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be a plain address such as https://host.example/path, without ? or #")
+        return value.rstrip("/")
 
     @field_validator("psp_database_url")
     @classmethod
@@ -115,13 +113,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _real_sources_need_credentials(self) -> "Settings":
-        if self.vima_base_url and not self.vima_api_key:
-            raise ValueError("VIMA_BASE_URL is set but VIMA_API_KEY is not; set both, or neither to use the sandbox")
-        if self.payshack_portal_url:
-            needed = ("payshack_api_url", "payshack_email", "payshack_password", "payshack_response_secret")
-            missing = [name.upper() for name in needed if not getattr(self, name)]
-            if missing:
-                raise ValueError(f"PAYSHACK_PORTAL_URL is set but {', '.join(missing)} is not; set them too, or none")
+        """All or none: half a set of credentials must not end in the sandbox, or in a real place with invented ones."""
+        groups = (
+            ("vima_base_url", "vima_api_key"),
+            (
+                "payshack_portal_url",
+                "payshack_api_url",
+                "payshack_email",
+                "payshack_password",
+                "payshack_response_secret",
+            ),
+        )
+        for group in groups:
+            present = [name.upper() for name in group if getattr(self, name) is not None]
+            missing = [name.upper() for name in group if getattr(self, name) is None]
+            if present and missing:
+                raise ValueError(
+                    f"{', '.join(present)} set but not {', '.join(missing)}; set all of them, or none for the sandbox"
+                )
         return self
 
     @property
@@ -146,8 +155,10 @@ class Settings(BaseSettings):
 
 
 def _environment(base: Mapping[str, str]) -> dict[str, str]:
-    """`.env` under the process environment, with `<NAME>_FILE` secrets read from their files."""
-    merged = {k: v for k, v in dotenv_values(PROJECT_ROOT / ".env").items() if v is not None} | dict(base)
+    """`.env` under the process environment, with `<NAME>_FILE` secrets read from their files. Blank means not set."""
+    # A secret may hold `${`: nothing is interpolated.
+    given = {**dotenv_values(PROJECT_ROOT / ".env", interpolate=False), **base}
+    merged = {name: value for name, value in given.items() if value is not None and value.strip()}
     for name in Settings.model_fields:
         variable = name.upper()
         path = merged.get(f"{variable}_FILE")
@@ -157,11 +168,13 @@ def _environment(base: Mapping[str, str]) -> dict[str, str]:
             raise SettingsError(f"Both {variable} and {variable}_FILE are set.", fix="keep one of them")
         try:
             merged[variable] = Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
             raise SettingsError(
-                f"{variable}_FILE cannot be read ({error.strerror}).",
-                fix="correct the path or its permissions",
-            ) from error
+                f"{variable}_FILE cannot be read ({reason}).", fix="correct the path or its permissions"
+            ) from None
+        if not merged[variable]:
+            raise SettingsError(f"{variable}_FILE names an empty file.", fix=f"put the value of {variable} into it")
     return merged
 
 
