@@ -1,12 +1,16 @@
 # Every target explains itself: `make` lists them. Needs Python 3.11 to 3.13, make, git; Node.js and a C compiler only where
 # a package has no ready-made wheel for the machine.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 CODE := pipelines tests
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down test test-fast lint format types bench soak docs clean
@@ -24,8 +28,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 		echo "error: $$("$(PYTHON)" --version) is not supported. fix: install Python 3.11, 3.12 or 3.13, or make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { \
 		echo "error: no virtual environment can be made. fix: Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Installing the locked packages into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
+	@echo "Installing the locked packages into $(VENV); their hashes are checked ..."
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock \
+		| awk '/^Collecting/ && ++n % 20 == 0 {print "  " n " packages ..."} /^Installing/ {print "  unpacking all of them ..."; fflush()}'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -44,13 +49,13 @@ test-fast: install ## Run the tests that take seconds
 lint: install ## Check style, formatting, SQL and the direction of imports
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/sqlfluff lint dbt_project
+	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
 	$(BIN)/lint-imports --no-cache
 
 format: install ## Put Python and SQL into their form
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
-	$(BIN)/sqlfluff fix dbt_project
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
 
 types: install ## Check the types of what must be exact
 	$(BIN)/mypy
@@ -58,11 +63,11 @@ types: install ## Check the types of what must be exact
 bench: install ## Measure speed: sandbox, loading, models
 	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
-soak: install ## Let the platform run for SECONDS (default 600) on a moving world, and judge it
-	$(BIN)/python tests/bench/soak.py --seconds $${SECONDS_TO_RUN:-600}
+soak: install ## Let the platform run for MINUTES (10) on a moving world, and judge lag, memory and restarts
+	$(BIN)/python tests/bench/soak.py --minutes $(MINUTES)
 
-docs: install ## Check that the documentation names what exists
-	$(PYTEST) tests/unit/docs
+docs: install ## Check that the documentation names every setting, command, target and mart
+	$(PYTEST) tests/unit/cli/test_docs.py
 
 clean: ## Remove .venv and everything that was built; keeps PSP_HOME with its data
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
