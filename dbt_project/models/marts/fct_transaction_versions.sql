@@ -46,7 +46,7 @@ select
     versions.updated_at,
     versions.observed_at,
     -- How long after the change the platform learnt of it.
-    extract(epoch from versions.observed_at - versions.updated_at)::numeric as lateness_seconds,
+    trim_scale(extract(epoch from versions.observed_at - versions.updated_at)) as lateness_seconds,
     versions.load_mode,
     versions.load_scope,
     versions.load_page,

@@ -144,8 +144,10 @@ looked_up as (
             else 'payshack'
         end as other_source,
         joined.placed_at + parameters.clock_allowance as other_source_needed_until,
-        coalesce(tolerances.tolerance_minor, 0) / power(10::numeric, joined.minor_unit_exponent) as tolerance,
-        coalesce(tolerances.daily_cap_minor, 0) / power(10::numeric, joined.minor_unit_exponent) as daily_cap
+        trim_scale(coalesce(tolerances.tolerance_minor, 0) / power(10::numeric, joined.minor_unit_exponent))
+            as tolerance,
+        trim_scale(coalesce(tolerances.daily_cap_minor, 0) / power(10::numeric, joined.minor_unit_exponent))
+            as daily_cap
     from joined
     cross join parameters
     left join pair_matrix

@@ -177,7 +177,7 @@ typed as (
             else decided.matrix_outcome
         end as outcome,
         case
-            when not decided.is_amount_different then null
+            when decided.is_amount_different is not true then null
             when decided.is_within_tolerance then 'within_tolerance'
             when decided.difference is null then 'amount_missing'
             when abs(decided.difference) in (decided.vima_fee, decided.payshack_fee) then 'fee_netted'
