@@ -1,8 +1,8 @@
 """PayShack as dlt resources: one UTC created day of a flow, one order, and the directories.
 
-A listing is newest first and shifts while it is read: new rows push older ones on (seen twice), a removed or re-dated one
-pulls one back (missed). A day is complete when the distinct ids that were read are as many as the provider's own total,
-and that total was the same before and after. Otherwise the day is read again, at most `MAX_ROUNDS` times.
+A listing is newest first and shifts while it is read: new rows push older ones on (seen twice), a removed or re-dated
+one pulls one back (missed). A day is complete when the distinct ids that were read are as many as the provider's own
+total, and that total was the same before and after. Otherwise the day is read again, at most `MAX_ROUNDS` times.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ MAX_ROUNDS = 5
 
 
 class _Identity(msgspec.Struct):
-    txnId: Any = None  # noqa: N815 - the wire's name
-    transactionId: Any = None  # noqa: N815
+    txnId: Any = None
+    transactionId: Any = None
 
 
 _identity = msgspec.json.Decoder(_Identity)
@@ -104,13 +104,14 @@ def _fresh(records: list[msgspec.Raw], progress: DayProgress) -> list[msgspec.Ra
     """Records not yet yielded in this read, in any round; ids are counted for this round."""
     fresh = []
     for raw in records:
+        content = hash(bytes(raw))
         try:
             ids = _identity.decode(raw)
-            identity = str(ids.txnId or ids.transactionId)
+            identity = ids.txnId or ids.transactionId
         except (msgspec.DecodeError, UnicodeDecodeError):
-            identity = f"unreadable:{hash(bytes(raw))}"
-        progress.ids.add(identity)
-        content = hash(bytes(raw))
+            identity = None
+        # The provider's total counts what has no id as well; its content stands in, or the day would never fit.
+        progress.ids.add(str(identity) if identity else f"no id:{content}")
         if content not in progress.seen:
             progress.seen.add(content)
             fresh.append(raw)
