@@ -61,10 +61,11 @@ types: install ## Check the types of what must be exact
 	$(BIN)/mypy
 
 bench: install ## Measure speed: sandbox, loading, models
-	@for script in tests/bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out tests/bench/soak.py tests/bench/__init__.py,$(wildcard tests/bench/*.py)); do \
+		echo "== $$script"; $(BIN)/python -m "tests.bench.$$(basename "$$script" .py)"; done
 
 soak: install ## Let the platform run for MINUTES (10) on a moving world, and judge lag, memory and restarts
-	$(BIN)/python tests/bench/soak.py --minutes $(MINUTES)
+	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
 
 docs: install ## Check that the documentation names every setting, command, target and mart
 	$(PYTEST) tests/unit/cli/test_docs.py
