@@ -153,7 +153,7 @@ def check_vima(settings: Settings) -> Finding:
     from pipelines.sources.vima.client import VimaClient
 
     access = vima_access(settings)
-    with HttpTransport(source="Vima", max_tries=2) as transport:
+    with HttpTransport(source="Vima") as transport:
         VimaClient(access, transport).page(from_operation_update_id="0", count=1)
     return Finding(name="Vima", state="ok", text=f"answers at {access.base_url}, the key is accepted")
 

@@ -1,6 +1,7 @@
 """`psp doctor`: every dependency, setting, connection and browser looked at, each with what to do when it is wrong."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from pipelines.commands import checks
 from pipelines.commands.checks import Check, Finding, run_check
 from pipelines.commands.console import Screen
-from pipelines.commands.parts import running_parts
+from pipelines.commands.parts import running_parts, running_providers
 from pipelines.core.errors import PlatformError, SettingsError
 from pipelines.core.settings import Settings, load_settings
 
@@ -26,13 +27,10 @@ ALONE: dict[str, Check] = {
 }
 """Checks that need nothing to run."""
 
-WITH_PARTS: dict[str, tuple[frozenset[str], Check]] = {
-    "Database": (frozenset(), checks.check_postgres),
-    "Vima": (frozenset({"vima"}), checks.check_vima),
-    "PayShack": (frozenset({"payshack"}), checks.check_payshack),
-}
-"""Checks against the database and the providers, and the sandbox providers that must run for them."""
+PROVIDERS: dict[str, Check] = {"Vima": checks.check_vima, "PayShack": checks.check_payshack}
+"""Checks against the providers; a sandbox one must run for it."""
 
+COMMAND = "psp doctor"
 MARKS = {"ok": "[green]ok  [/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
 
 
@@ -65,13 +63,15 @@ def _findings(screen: Screen) -> Iterator[Finding]:
         return
     for name, check in ALONE.items():
         yield run_check(name, check, settings)
-    for name, (providers, check) in WITH_PARTS.items():
-        yield _with_parts(name, check, settings, providers, screen)
+    yield _while_up("Database", checks.check_postgres, settings, running_parts(settings, COMMAND, screen))
+    for name, check in PROVIDERS.items():
+        up = running_providers(settings, COMMAND, screen, frozenset({name.lower()}))
+        yield _while_up(name, check, settings, up)
 
 
-def _with_parts(name: str, check: Check, settings: Settings, providers: frozenset[str], screen: Screen) -> Finding:
+def _while_up(name: str, check: Check, settings: Settings, parts: AbstractContextManager[object]) -> Finding:
     try:
-        with running_parts(settings, "psp doctor", screen, providers=providers):
+        with parts:
             return run_check(name, check, settings)
     except PlatformError as error:
         return Finding(name=name, state="fail", text=error.message, fix=error.fix)

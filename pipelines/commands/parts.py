@@ -7,7 +7,7 @@ another single command does   -> it is waited for
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from pipelines.commands.console import Screen
 from pipelines.commands.owner import UP, OwnerRecord, Ownership, current_owner, owning
@@ -31,21 +31,41 @@ def running_parts(
 
     `prepare` also lays out an empty database. Raises DatabaseError, PortInUseError or PlatformError.
     """
+    with _parts(settings, command, screen, providers, with_database=True):
+        url = database_url(settings)
+        if prepare:
+            prepare_warehouse(url)
+        else:
+            connect(url).close()
+        yield url
+
+
+@contextmanager
+def running_providers(settings: Settings, command: str, screen: Screen, providers: frozenset[str]) -> Iterator[None]:
+    """The sandbox `providers` up for the block, where they are wanted instead of real ones; no database."""
+    with _parts(settings, command, screen, providers, with_database=False):
+        yield
+
+
+@contextmanager
+def _parts(
+    settings: Settings, command: str, screen: Screen, providers: frozenset[str], *, with_database: bool
+) -> Iterator[None]:
     services = [service for service in sandbox_services(settings) if service.name.removeprefix(SANDBOX) in providers]
-    if settings.psp_database_url is not None and not services:
-        yield _reached(settings, prepare=prepare)
+    own_database = with_database and settings.psp_database_url is None
+    if not services and not own_database:
+        yield
         return
     owner = current_owner(settings)
     if owner is not None and owner.command == UP:
-        _await_platform(settings, owner, services, screen)
-        yield _reached(settings, prepare=prepare)
+        _await_platform(settings, owner, services)
+        yield
         return
-    with (
-        owning(settings, command, wait=_waiting(screen)) as ownership,
-        _database(settings),
-        _providers(settings, services, ownership),
-    ):
-        yield _reached(settings, prepare=prepare)
+    with owning(settings, command, wait=_waiting(screen)) as ownership, ExitStack() as stack:
+        if own_database:
+            stack.enter_context(_database(settings))
+        stack.enter_context(_providers(settings, services, ownership))
+        yield
 
 
 def start_database(settings: Settings) -> str:
@@ -87,26 +107,16 @@ def start_failure(service: Service, child: Child, what: str) -> PlatformError:
     return PlatformError(f"{service.title} {what}{f': {said}' if said else ''}", fix=f"see {child.log}")
 
 
-def _reached(settings: Settings, *, prepare: bool) -> str:
-    url = database_url(settings)
-    if prepare:
-        prepare_warehouse(url)
-    else:
-        connect(url).close()
-    return url
-
-
 @contextmanager
 def _database(settings: Settings) -> Iterator[None]:
-    if settings.psp_database_url is not None or embedded_postgres.is_running(settings):
-        start_database(settings)
-        yield
-        return
+    """The embedded server; one that ran before is left running."""
+    was_running = embedded_postgres.is_running(settings)
     try:
-        start_database(settings)
+        embedded_postgres.start(settings)
         yield
     finally:
-        embedded_postgres.stop(settings)
+        if not was_running:
+            embedded_postgres.stop(settings)
 
 
 @contextmanager
@@ -132,7 +142,7 @@ def _providers(settings: Settings, services: list[Service], ownership: Ownership
         stop_children(children)
 
 
-def _await_platform(settings: Settings, owner: OwnerRecord, services: list[Service], screen: Screen) -> None:
+def _await_platform(settings: Settings, owner: OwnerRecord, services: list[Service]) -> None:
     """`psp up` may have begun a moment ago."""
     deadline = time.monotonic() + START_SECONDS
     while True:

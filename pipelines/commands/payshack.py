@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.console import Screen
-from pipelines.commands.parts import running_parts
+from pipelines.commands.parts import running_providers
 from pipelines.core.runtime import payshack_access
 from pipelines.core.settings import load_settings
 
@@ -40,7 +40,7 @@ def login(
         store.reset_breaker()
         store.forget()
     with (
-        running_parts(settings, "psp payshack login", screen, providers=frozenset({"payshack"})),
+        running_providers(settings, "psp payshack login", screen, frozenset({"payshack"})),
         screen.step("Signing in") as step,
     ):
         access = payshack_access(settings)
