@@ -9,9 +9,11 @@ import dagster as dg
 from pipelines.core.errors import ConflictError, PlatformError, SourceAuthError
 from pipelines.core.redaction import redact
 
+Context = dg.AssetExecutionContext | dg.AssetCheckExecutionContext | dg.SensorEvaluationContext
+
 
 @contextmanager
-def told_plainly(context: dg.AssetExecutionContext) -> Iterator[None]:
+def told_plainly(context: Context) -> Iterator[None]:
     """Turn an error of the block into a `dg.Failure` that says what happened and what to do."""
     try:
         yield

@@ -8,10 +8,13 @@ A feed run starts a minute: it runs in its own process without a process per ste
 
 import dagster as dg
 
-from pipelines.defs.tags import FEED, MODE, SOURCE
+from pipelines.defs.tags import ALL, BEFORE_BACKFILLS, FEED, MODE, PRIORITY, SOURCE
 
 VIMA = dg.AssetSelection.assets(["raw", "vima_operations"])
 PAYSHACK = dg.AssetSelection.groups("ingest/payshack")
+RAW_CHECKS = dg.AssetSelection.checks_for_assets(
+    ["raw", "vima_operations"], ["raw", "payshack_payins"], ["raw", "payshack_payouts"]
+)
 LAYERS = dg.AssetSelection.key_prefixes("reference", "staging", "intermediate", "marts")
 PUBLISH = dg.AssetSelection.key_prefixes("publish")
 
@@ -19,7 +22,7 @@ vima_feed_job = dg.define_asset_job(
     "vima_feed_job",
     selection=(VIMA | LAYERS | PUBLISH).without_checks(),
     executor_def=dg.in_process_executor,
-    tags={SOURCE: "vima", MODE: FEED},
+    tags={SOURCE: "vima", MODE: FEED, PRIORITY: BEFORE_BACKFILLS},
     description="Vima from its cursor, then the models, then the announcement. Started by vima_feed_sensor.",
 )
 
@@ -27,14 +30,15 @@ payshack_feed_job = dg.define_asset_job(
     "payshack_feed_job",
     selection=PAYSHACK | LAYERS | PUBLISH,
     executor_def=dg.in_process_executor,
-    tags={SOURCE: "payshack", MODE: FEED},
+    tags={SOURCE: "payshack", MODE: FEED, PRIORITY: BEFORE_BACKFILLS},
     description="PayShack's look-back days and today, then models with tests. Started by payshack_feed_sensor.",
 )
 
 models_job = dg.define_asset_job(
     "models_job",
-    selection=LAYERS | PUBLISH,
+    selection=LAYERS | PUBLISH | RAW_CHECKS,
     executor_def=dg.in_process_executor,
+    tags={PRIORITY: BEFORE_BACKFILLS},
     description="Models with tests, then the announcement; loads nothing. Started by models_sensor when time moves on.",
 )
 
@@ -43,4 +47,15 @@ backfill_job = dg.define_asset_job(
     selection=(VIMA | PAYSHACK).without_checks(),
     executor_def=dg.in_process_executor,
     description="Reads UTC created days of both providers again. Launch it for a range of partitions.",
+)
+
+first_load_job = dg.define_asset_job(
+    "first_load_job",
+    selection=(VIMA | PAYSHACK | LAYERS | PUBLISH).without_checks(),
+    executor_def=dg.in_process_executor,
+    tags={SOURCE: ALL, MODE: FEED, PRIORITY: BEFORE_BACKFILLS},
+    description=(
+        "Both feeds, then the models once, then the announcement: the shortest way to marts that hold data. Run by "
+        "`psp up` in a process of its own before the sensors begin; the sensors' runs bring the tests."
+    ),
 )

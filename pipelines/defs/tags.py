@@ -7,3 +7,12 @@ FEED = "feed"
 
 SOURCE = "psp/source"
 """The provider that a feed run reads, so that the UI can filter by it."""
+
+ALL = "all"
+"""The value of SOURCE for a run that reads every provider."""
+
+PRIORITY = "dagster/priority"
+"""Dagster's own tag: which of the queued runs starts first."""
+
+BEFORE_BACKFILLS = "10"
+"""Live data goes before history; a backfill's runs have the default priority, 0."""

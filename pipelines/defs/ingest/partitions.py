@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
+from pipelines.core.clock import system_clock
+
 # Before the first payment that the platform is asked about, and before any history that the sandbox makes up.
 FIRST_DAY = date(2025, 1, 1)
 
@@ -17,6 +19,7 @@ ONE_DAY_PER_RUN = dg.BackfillPolicy.multi_run(max_partitions_per_run=1)
 """Providers limit requests: a backfill becomes one run per day, resumable, as many at once as the pool allows."""
 
 
-def partition_of(instant: datetime) -> str:
-    """Partition key of the UTC day of `instant`."""
-    return instant.astimezone(UTC).date().isoformat()
+def feed_partition(now: datetime) -> str:
+    """Partition key of a feed run: the UTC day of `now`, or the nearest partition when PSP_NOW lies outside of all."""
+    today = system_clock().date()
+    return min(max(now.astimezone(UTC).date(), FIRST_DAY), today).isoformat()

@@ -1,7 +1,7 @@
 """raw/vima_operations: every observed version of every Vima operation.
 
-    sensor -> feed (update cursor: all that is new or changed, whatever its date) -> raw.vima_operations
-    person -> window (one UTC created day)                                        -> raw.vima_operations
+sensor -> feed (update cursor: all that is new or changed, whatever its date) -> raw.vima_operations
+person -> window (one UTC created day)                                        -> raw.vima_operations
 """
 
 import dagster as dg

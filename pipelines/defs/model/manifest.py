@@ -55,7 +55,7 @@ class ParsedProject:
 
 
 def parsed_project(settings: Settings) -> ParsedProject:
-    """The project as it is now, parsed if it was not yet. Needs no database. Raises ModelError with dbt's first line."""
+    """The project as it is now, parsed if it was not yet. Needs no database. Raises ModelError with dbt's reason."""
     database = _database_name(settings)
     fingerprint = _fingerprint(database)
     home = settings.psp_home / "dbt" / "parsed"

@@ -195,6 +195,8 @@ def _model_error(outcome: Any, report: ModelReport) -> ModelError:
 def _first_line(message: str) -> str:
     """dbt opens with where the error is, and says what it is on the second line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].lower().startswith(("database error in", "compilation error in", "runtime error in")):
+    if len(lines) > 1 and lines[0].lower().startswith(
+        ("database error in", "compilation error in", "runtime error in")
+    ):
         return lines[1][:200]
     return lines[0][:200] if lines else "no message"

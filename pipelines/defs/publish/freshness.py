@@ -1,6 +1,6 @@
 """publish/freshness: after the models, whoever listens is told how fresh the marts are.
 
-    marts.* -> NOTIFY psp_freshness -> sidecar -> /ws/updates
+marts.* -> NOTIFY psp_freshness -> sidecar -> /ws/updates
 """
 
 import dagster as dg

@@ -1,0 +1,78 @@
+"""What waits for a run of the models although no feed brings it: time that has passed, and rows loaded without them.
+
+    marts.fct_reconciliation   rows whose grace or TTL is over, or whose other source is now complete past them
+    raw.*                      rows committed after what every model has processed: backfills, a model run that failed
+
+Cheap: index look-ups only. Usable without Dagster.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+
+from pipelines.core.postgres import TRANSFORMER, connect
+from pipelines.core.runtime import database_url
+from pipelines.core.settings import Settings
+
+COUNTED_UP_TO = 1000
+
+DUE = """
+select count(*)
+from (
+    select 1
+    from marts.fct_reconciliation
+    where review_at <= %(now)s - %(patience)s
+    union all
+    select 1
+    from raw.source_watermarks as watermarks
+    inner join marts.fct_reconciliation as mart
+        on
+            watermarks.source = mart.awaited_source
+            and watermarks.flow = mart.flow
+            and mart.awaited_watermark <= watermarks.watermark - %(patience)s
+    limit %(count)s
+) as due
+"""
+
+NEWEST_LOADED = """
+select greatest(
+    (select max(loaded_xid) from raw.vima_operations),
+    (select max(loaded_xid) from raw.payshack_payins),
+    (select max(loaded_xid) from raw.payshack_payouts),
+    (select max(loaded_xid) from raw.quarantine)
+)
+"""
+
+OLDEST_PROCESSED = "select min(processed_xid) from intermediate.model_state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingWork:
+    """`due_rows` counts up to COUNTED_UP_TO. `newest_loaded` is the transaction of the newest raw row, else 0."""
+
+    due_rows: int
+    newest_loaded: int
+    oldest_processed: int
+
+    @property
+    def has_unprocessed_rows(self) -> bool:
+        """Whether some model may not have seen some raw row; true a while too long when a transaction stays open."""
+        return self.newest_loaded > 0 and self.newest_loaded >= self.oldest_processed
+
+
+def pending_work(settings: Settings, *, patience: timedelta) -> PendingWork:
+    """What waits; rows count as due once they have been due for `patience`. Raises DatabaseError."""
+    terms = {"now": settings.clock(), "patience": patience, "count": COUNTED_UP_TO}
+    with connect(database_url(settings), role=TRANSFORMER, autocommit=True, application="psp-watch") as connection:
+        newest = connection.execute(NEWEST_LOADED).fetchone()
+        processed = connection.execute(OLDEST_PROCESSED).fetchone()
+        try:
+            due = connection.execute(DUE, terms).fetchone()
+        except psycopg.errors.UndefinedTable:
+            due = None  # nothing has been built yet
+        return PendingWork(
+            due_rows=due[0] if due else 0,
+            newest_loaded=(newest[0] if newest else None) or 0,
+            oldest_processed=(processed[0] if processed else None) or 0,
+        )
