@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed (with one `error:` and one `fix:` line on stderr), 2 used wrongly.
 """
 
+import logging
 import sys
 import traceback
 from typing import Any
@@ -61,6 +62,8 @@ app.command(rich_help_panel=DEPLOYMENT)(service.prepare)
 def main() -> None:
     """The entry point."""
     interrupt_on_signals()
+    # A browser that ends with an interrupted command leaves futures behind, of which asyncio would tell at length.
+    logging.getLogger("asyncio").addHandler(logging.NullHandler())
     try:
         app()
     except Exception as error:

@@ -75,14 +75,14 @@ def in_words(health: Iterable[SourceHealth], now: datetime) -> str:
     parts = []
     for one in health:
         lag = one.lag_seconds(now)
-        complete = (
-            f"complete to {one.watermark:%H:%M:%S}, {_age(lag)} ago"
+        known = (
+            f"to {one.watermark:%H:%M:%S} ({_age(lag)} ago)"
             if one.watermark and lag is not None
-            else ("not complete yet")
+            else "not complete yet"
         )
+        held = f", {one.quarantined:,} quarantined" if one.quarantined else ""
         trouble = f", last run failed: {one.last_error}" if one.last_run == "failed" else ""
-        held = f", {one.quarantined:,} in quarantine" if one.quarantined else ""
-        parts.append(f"{one.source} {one.rows:,} rows, {complete}{held}{trouble}")
+        parts.append(f"{one.source} {one.rows:,} rows {known}{held}{trouble}")
     return "  ·  ".join(parts) or "no marts yet"
 
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from pipelines.core.postgres import connect
-from tests.integration.cli.conftest import addresses_of, run_psp
+from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp
 from tests.sandbox import free_port, sandbox_providers
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
@@ -68,6 +68,26 @@ def test_unreadable_ciphertext(outside: dict[str, str], warehouse: str, tmp_path
     answer.assert_one_error("PAYSHACK_RESPONSE_SECRET")
     assert "invented-wrong-secret" not in answer.err + answer.out
     assert_nothing_half_done(warehouse, "payshack")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"VIMA_API_KEY": "invented-wrong-key"}, "Vima refused the credentials"),
+        ({"PAYSHACK_PASSWORD": "invented-wrong-password"}, "refused the login"),
+        ({"PAYSHACK_PORTAL_URL": NOBODY}, "portal does not open"),
+    ],
+    ids=["wrong API key", "wrong password", "portal down"],
+)
+def test_up_ends_with_what_the_first_load_has_met(
+    outside: dict[str, str], home: Path, change: dict[str, str], words: str
+) -> None:
+    ports = {name: str(free_port()) for name in ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT")}
+    answer = run_psp("up", environment=outside | ports | change)
+    answer.assert_one_error(words)
+    assert "Ready" not in answer.err
+    assert "invented-wrong" not in answer.err + answer.out
+    assert_nothing_left(home, seconds=0)
 
 
 def test_one_failing_source_does_not_stop_the_other(outside: dict[str, str], warehouse: str) -> None:

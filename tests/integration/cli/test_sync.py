@@ -1,6 +1,8 @@
 """`psp sync`: one pass from nothing to marts, again without a change, by days, and with a day that fails."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from psycopg import sql
 from pipelines.core import embedded_postgres
 from pipelines.core.postgres import connect
 from pipelines.core.settings import load_settings
-from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp
+from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp, start_psp, wait_for
 from tests.sandbox import STANDING_AT, sandbox_providers
 
 LOG_TABLES = ("vima_operations", "payshack_payins", "payshack_payouts", "quarantine")
@@ -85,6 +87,29 @@ def test_a_failing_day_does_not_stop_the_others(outside: dict[str, str], warehou
     with connect(warehouse) as connection:
         passes = connection.execute("select count(*) from raw.window_passes where source = 'vima'").fetchone()
     assert passes == (4,)
+
+
+def test_an_interrupted_pass_ends_in_order(platform: dict[str, str], home: Path, warehouse: str) -> None:
+    environment = platform | {"PSP_DATABASE_URL": warehouse, "PSP_SANDBOX_ORDERS": "20000"}
+    log = home.parent / "sync.log"
+    process = start_psp("sync", "all", environment=environment, log=log)
+    wait_for(lambda: _raw_rows(warehouse) > 0, "the first rows", seconds=60)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 1
+    said = log.read_text().splitlines()
+    assert [line for line in said if line.startswith(("error:", "fix:"))] == [
+        "error: Interrupted.",
+        "fix: run it again; what was committed before is kept",
+    ]
+    assert_nothing_left(home, seconds=0)
+    with connect(warehouse) as connection:
+        assert connection.execute("select count(*) from raw.load_runs where status = 'running'").fetchone() == (0,)
+
+
+def _raw_rows(url: str) -> int:
+    with connect(url) as connection:
+        row = connection.execute("select count(*) from raw.vima_operations").fetchone()
+    return int(row[0]) if row else 0
 
 
 def test_a_silent_provider_is_not_asked_for_every_day(outside: dict[str, str]) -> None:
