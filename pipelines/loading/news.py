@@ -8,14 +8,16 @@ Without the first line a quiet source would never be known complete, and what on
 
 from datetime import datetime
 
+import msgspec
+
 from pipelines.core.errors import SourceAuthError
 from pipelines.core.postgres import LOADER, connect
 from pipelines.core.runtime import database_url, payshack_access, vima_access
 from pipelines.core.settings import Settings
 from pipelines.loading.vima import stored_cursor
 from pipelines.loading.watermarks import confirm_watermark
-from pipelines.sources.common.records import RecordSpec, parse_payload
-from pipelines.sources.common.transport import GLANCE_TIMEOUT, GLANCE_TRIES, HttpTransport
+from pipelines.sources.common.records import RecordProblem, RecordSpec, parse_payload
+from pipelines.sources.common.transport import GLANCE, HttpTransport
 from pipelines.sources.payshack.client import Listing, open_kept_client
 from pipelines.sources.payshack.schema import TRANSACTIONS
 from pipelines.sources.vima.client import PAGE_SIZE, VimaClient
@@ -29,7 +31,7 @@ def vima_has_news(settings: Settings) -> bool:
     asked_at = settings.clock()
     before = stored_cursor(url)
     read = ReadProgress(cursor=before)
-    with HttpTransport(source="Vima", max_tries=GLANCE_TRIES, timeout=GLANCE_TIMEOUT) as transport:
+    with HttpTransport(source="Vima", patience=GLANCE) as transport:
         for _ in vima_feed(VimaClient(access, transport), progress=read, clock=settings.clock, max_pages=1):
             # An inclusive cursor shows its own rows again, which is no news; a page full of them may hide some.
             if read.cursor != before or read.rows >= PAGE_SIZE:
@@ -84,11 +86,15 @@ def _is_known(url: str, spec: RecordSpec, listing: Listing) -> bool:
             return False
         if not listing.transactions:
             return True
-        newest = parse_payload(listing.transactions[0])
-        if not isinstance(newest, dict):
+        try:
+            newest = parse_payload(listing.transactions[0])
+            facts = (spec.record_id(newest), spec.updated_at(newest)) if isinstance(newest, dict) else None
+        except (RecordProblem, msgspec.MsgspecError, ValueError):
+            facts = None
+        if facts is None:
             return False
         found = connection.execute(
             f"select true from raw.{spec.table} where record_id = %s and source_updated_at = %s",  # noqa: S608 - our table
-            (spec.record_id(newest), spec.updated_at(newest)),
+            facts,
         ).fetchone()
         return found is not None

@@ -1,9 +1,11 @@
-"""One load at a time per source and mode, each with a line in raw.load_runs that says how it went.
+"""One load at a time per source, mode and scope, each with a line in raw.load_runs that says how it went.
 
 The right to load is a PostgreSQL advisory lock on a session of its own: it goes with the process that holds it, however
-that ends. Whoever takes it next closes the lines that a dead process left as `running`.
+that ends. Whoever loads the same source next closes the lines that dead processes left as `running`, and drops what
+they left in the working folder.
 """
 
+import fcntl
 import os
 import shutil
 import time
@@ -57,61 +59,122 @@ class Load:
         try:
             self._pipeline.run(list(resources), loader_file_format="parquet")
         except Exception as error:
-            raise _translated(self._sink.failure or error) from error
+            raise _translated(self._sink.failure or error, self._folder) from error
 
     def _count(self, table: str, new: int, quarantined: int) -> None:
         self.report.count(table, new=new, quarantined=quarantined)
 
 
 @contextmanager
-def open_load(settings: Settings, *, source: str, mode: str, scope: str, lock: str | None = None) -> Iterator[Load]:
-    """The right to load `source`, a line in raw.load_runs and a working folder, for the length of the block.
+def open_load(settings: Settings, *, source: str, mode: str, scope: str) -> Iterator[Load]:
+    """The right to load `scope` of `source`, a line in raw.load_runs and a working folder, for the length of the block.
 
-    `lock` names what must not run twice (default: the source and mode). Raises ConflictError when it already does.
-    The folder is new each time: whatever a killed process left there is dropped, since re-reading is free.
+    Raises ConflictError when the same is being loaded already. The folder is new each time: whatever a killed process
+    left there is dropped, since re-reading is free.
     """
     url = database_url(settings)
-    name = lock or f"load:{source}:{mode}"
     report = LoadReport(source=source, mode=mode, scope=scope)
     began = time.monotonic()
     with connect(url, role=LOADER, autocommit=True, application="psp-load") as connection:
-        _take_right(connection, name, source)
-        run_id = _begin(connection, report, settings.clock(), name)
-        folder = settings.psp_home / "dlt" / f"{source}-{uuid.uuid4().hex[:12]}"
+        _take_right(connection, report)
+        _close_dead_lines(connection, source, settings.clock())
+        run_id = _begin(connection, report, settings.clock())
         try:
-            yield Load(settings, url, report, folder)
+            with _working_folder(settings.psp_home / "dlt", source) as folder:
+                yield Load(settings, url, report, folder)
         except BaseException as error:
             _end(connection, run_id, report, settings.clock(), error)
             raise
         else:
             report.duration_seconds = time.monotonic() - began
             _end(connection, run_id, report, settings.clock(), None)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _take_right(connection: psycopg.Connection, name: str, source: str) -> None:
-    row = connection.execute("select pg_try_advisory_lock(%s)", (advisory_key(name),)).fetchone()
+def _lock_of(source: str, mode: str, scope: str) -> int:
+    return advisory_key(f"load:{source}:{mode}:{scope}")
+
+
+def _take_right(connection: psycopg.Connection, report: LoadReport) -> None:
+    key = _lock_of(report.source, report.mode, report.scope)
+    row = connection.execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
     if row is None or not row[0]:
         raise ConflictError(
-            f"{source} is already being loaded by another process.", fix="wait for it to end; nothing needs to be done"
+            f"{report.source} ({report.mode}, {report.scope}) is already being loaded by another process.",
+            fix="wait for it to end; nothing needs to be done",
         )
 
 
-def _begin(connection: psycopg.Connection, report: LoadReport, now: datetime, lock: str) -> int:
+def _close_dead_lines(connection: psycopg.Connection, source: str, now: datetime) -> None:
+    """Lines still `running` whose right nobody else holds belong to processes that are no more."""
+    running = connection.execute(
+        "select load_run_id, mode, scope from raw.load_runs where source = %s and status = 'running'", (source,)
+    ).fetchall()
+    if not running:
+        return
+    held = {
+        row[0]
+        for row in connection.execute(
+            "select (classid::bigint << 32) | objid::bigint from pg_locks"
+            " where locktype = 'advisory' and granted and objsubid = 1 and pid <> pg_backend_pid()"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+    }
+    dead = [run_id for run_id, mode, scope in running if _lock_of(source, mode, scope) not in held]
     connection.execute(
         "update raw.load_runs set status = 'failed', finished_at = %s, error = 'the process ended without a word'"
-        " where source = %s and mode = %s and scope = %s and status = 'running'",
-        (now, report.source, report.mode, report.scope),
+        " where load_run_id = any(%s) and status = 'running'",
+        (now, dead),
     )
+
+
+def _begin(connection: psycopg.Connection, report: LoadReport, now: datetime) -> int:
     row = connection.execute(
         "insert into raw.load_runs (source, mode, scope, status, started_at) values (%s, %s, %s, 'running', %s)"
         " returning load_run_id",
         (report.source, report.mode, report.scope, now),
     ).fetchone()
     if row is None:
-        raise LoadError(f"The load of {lock} could not be recorded.", fix="look into the database's log")
+        raise LoadError(f"The load of {report.source} could not be recorded.", fix="look into the database's log")
     return int(row[0])
+
+
+@contextmanager
+def _working_folder(root: Path, source: str) -> Iterator[Path]:
+    """A new folder for dlt's files, which hold payloads; gone at the end, and swept by the next load after a kill."""
+    folder = root / f"{source}-{uuid.uuid4().hex[:12]}"
+    held = folder.with_suffix(".lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sweep(root)
+        # The lock lies beside the folder and is held before that exists, so a living load is never swept.
+        lock = held.open("w")
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            held.unlink(missing_ok=True)
+
+
+def _sweep(root: Path) -> None:
+    for path in root.glob("*.lock"):
+        try:
+            with path.open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                path.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+
+
+def _unwritable(folder: Path, error: OSError) -> LoadError:
+    return LoadError(
+        f"The working folder {folder} cannot be written ({error.strerror or type(error).__name__}).",
+        fix="free space there or set PSP_HOME to another folder; nothing is lost, the next load goes on from here",
+    )
 
 
 def _end(
@@ -140,7 +203,7 @@ def _end(
         # The load failed because the database went away: the next one closes this line.
 
 
-def _translated(error: BaseException) -> PlatformError:
+def _translated(error: BaseException, folder: Path) -> PlatformError:
     """The failure as one of ours: dlt wraps what happened in extraction and loading several times."""
     found: BaseException | None = error
     for _ in range(20):
@@ -153,6 +216,14 @@ def _translated(error: BaseException) -> PlatformError:
                 "PostgreSQL went away in the middle of a load; nothing half was kept.",
                 fix="run `psp doctor`; the next load goes on where this one stopped",
             )
+        if isinstance(found, psycopg.Error):
+            # Only the primary message: detail and context quote the row.
+            return LoadError(
+                f"PostgreSQL refused the rows: {redact(found.diag.message_primary or type(found).__name__)}.",
+                fix="the raw log is as before this chunk; see the database's log",
+            )
+        if isinstance(found, OSError):
+            return _unwritable(folder.parent, found)
         found = found.__cause__ or found.__context__
     return LoadError(
         f"Rows could not be loaded: {type(error).__name__}: {redact(str(error))[:300]}",

@@ -1,7 +1,7 @@
 """The dlt destination that writes the raw log: one file of records, one transaction.
 
     parquet file -> COPY to a temporary table -> INSERT ... ON CONFLICT DO NOTHING
-                 -> quarantine -> feed cursor (greatest order value of the file's feed rows, never back)
+                 -> quarantine -> feed cursor and progress of windows (greatest position in the file, never back)
 
 Why not dlt's own PostgreSQL destination: there the cursor is committed after the rows, in dlt's state (decision 0002).
 Here both are one transaction, so killing the process at any instant loses nothing, and re-reading is free.
@@ -103,6 +103,7 @@ class Sink:
             new = self._insert_new(connection, table, load_id)
             quarantined = self._quarantine(connection, table, load_id)
             self._move_cursor(connection, table, load_id)
+            self._move_windows(connection, table, load_id)
         self._on_commit(table, new, quarantined)
 
     def _copy(self, connection: psycopg.Connection, path: Path) -> None:
@@ -111,7 +112,7 @@ class Sink:
             create temporary table incoming (
                 record_id text, content_hash text, order_key text, source_order bigint,
                 source_created_at timestamptz, source_updated_at timestamptz, payload text,
-                observed_at timestamptz, load_mode text, load_scope text, load_page integer,
+                observed_at timestamptz, load_mode text, load_scope text, load_page integer, load_position bigint,
                 quarantine_reason text, quarantine_detail text
             ) on commit drop
             """
@@ -125,52 +126,63 @@ class Sink:
 
     def _insert_new(self, connection: psycopg.Connection, table: str, load_id: str) -> int:
         columns = sql.SQL(", ").join(map(sql.Identifier, LOG_COLUMNS))
-        values = sql.SQL(", ").join(
-            sql.SQL("payload::jsonb") if name == "payload" else sql.Identifier(name) for name in LOG_COLUMNS
-        )
+        values = _values(LOG_COLUMNS)
         # Ordered, so that two loads that meet wait for each other instead of dead-locking.
         statement = sql.SQL(
-            "insert into raw.{table} ({columns}, _dlt_load_id) select distinct on (record_id, content_hash) {values}, %s"
-            " from incoming where quarantine_reason is null order by record_id, content_hash"
+            "insert into raw.{table} ({columns}, _dlt_load_id)"
+            " select distinct on (record_id, content_hash) {values}, %s"
+            " from incoming where quarantine_reason is null order by record_id, content_hash, load_page"
             " on conflict (record_id, content_hash) do nothing"
         ).format(table=sql.Identifier(table), columns=columns, values=values)
         return connection.execute(statement, (load_id,)).rowcount
 
     def _quarantine(self, connection: psycopg.Connection, table: str, load_id: str) -> int:
         columns = sql.SQL(", ").join(map(sql.Identifier, QUARANTINE_COLUMNS))
-        values = sql.SQL(", ").join(
-            # What is not even JSON is kept as JSON text, so that nothing is lost.
-            sql.SQL("case when payload is json then payload::jsonb else to_jsonb(payload) end")
-            if name == "payload"
-            else sql.Identifier(name)
-            for name in QUARANTINE_COLUMNS
-        )
+        values = _values(QUARANTINE_COLUMNS)
         statement = sql.SQL(
             "insert into raw.quarantine (source_table, {columns}, reason, detail, _dlt_load_id)"
             " select distinct on (content_hash) %s, {values}, quarantine_reason, quarantine_detail, %s"
-            " from incoming where quarantine_reason is not null order by content_hash"
+            " from incoming where quarantine_reason is not null order by content_hash, load_page"
             " on conflict (source_table, content_hash) do nothing"
         ).format(columns=columns, values=values)
-        # `is json` came with PostgreSQL 16; before it, a record that is no JSON object is kept as text.
-        if connection.info.server_version < 160000:
-            statement = sql.SQL(
-                statement.as_string(connection).replace(  # type: ignore[arg-type]
-                    "payload is json", "left(ltrim(payload), 1) = '{' and quarantine_reason <> 'unreadable'"
-                )
-            )
         return connection.execute(statement, (table, load_id)).rowcount
 
     def _move_cursor(self, connection: psycopg.Connection, table: str, load_id: str) -> None:
         connection.execute(
             """
             insert into raw.source_cursors as known (source, stream, cursor_value, moved_at, _dlt_load_id)
-            select %s, %s, max(source_order)::text, %s, %s
+            select %s, %s, max(load_position)::text, %s, %s
             from incoming
-            where load_mode = 'feed' and source_order is not null
-            having max(source_order) is not null
+            where load_mode = 'feed'
+            having max(load_position) is not null
             on conflict (source, stream) do update
             set cursor_value = excluded.cursor_value, moved_at = excluded.moved_at, _dlt_load_id = excluded._dlt_load_id
             where excluded.cursor_value::numeric > known.cursor_value::numeric
             """,
             (self._source, table, self._clock(), load_id),
         )
+
+    def _move_windows(self, connection: psycopg.Connection, table: str, load_id: str) -> None:
+        connection.execute(
+            """
+            insert into raw.window_progress as known
+                (source, stream, window_date, position, started_at, moved_at, _dlt_load_id)
+            select %s, %s, load_scope::date, max(load_position)::text, min(observed_at), %s, %s
+            from incoming
+            where load_mode = 'window' and load_position is not null
+            group by load_scope
+            on conflict (source, stream, window_date) do update
+            set
+                position = greatest(known.position::numeric, excluded.position::numeric)::text,
+                started_at = case when known.position is null then excluded.started_at else known.started_at end,
+                moved_at = excluded.moved_at,
+                _dlt_load_id = excluded._dlt_load_id
+            """,
+            (self._source, table, self._clock(), load_id),
+        )
+
+
+def _values(columns: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        sql.SQL("payload::jsonb") if name == "payload" else sql.Identifier(name) for name in columns
+    )

@@ -1,19 +1,23 @@
 """Loading Vima: the feed by update cursor, and single created days.
 
 The feed goes on from the cursor in raw.source_cursors, chunk by chunk, until a request finds nothing new; only then
-does the watermark move. A window reads one UTC day by the create cursor and never touches cursor or watermark.
+does the watermark move. A window reads one UTC day by the create cursor and never touches cursor or watermark; one that
+was interrupted goes on where its last committed chunk ended.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 from pipelines.core.errors import SourceUnavailable
 from pipelines.core.postgres import LOADER, connect
 from pipelines.core.runtime import vima_access
 from pipelines.core.settings import Settings
-from pipelines.loading.report import LoadReport
-from pipelines.loading.runs import open_load
-from pipelines.loading.watermarks import move_watermark, record_window_pass
+from pipelines.loading.days import DayOutcome, load_days
+from pipelines.loading.report import LoadReport, Progress
+from pipelines.loading.runs import Load, open_load
+from pipelines.loading.watermarks import move_watermark, record_window_pass, records_of_day, resume_window
+from pipelines.sources.common.pace import Pace
 from pipelines.sources.common.transport import HttpTransport
 from pipelines.sources.vima.client import VimaClient
 from pipelines.sources.vima.schema import OPERATIONS
@@ -21,8 +25,6 @@ from pipelines.sources.vima.source import ReadProgress, vima_feed, vima_window
 
 PAGES_PER_CHUNK = 200
 MAX_CHUNKS = 10_000
-
-Progress = Callable[[LoadReport], None]
 
 
 def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> LoadReport:
@@ -37,46 +39,64 @@ def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> L
     ):
         client = VimaClient(access, transport)
         read = ReadProgress(cursor=stored_cursor(load.url))
-        for _ in range(MAX_CHUNKS):
-            load.commit(vima_feed(client, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK))
-            load.report.pages, load.report.rows_read = read.pages, read.rows
-            if progress:
-                progress(load.report)
-            if read.complete_at is not None:
-                break
-        else:
-            raise SourceUnavailable(
-                f"Vima's feed has not ended after {read.pages} pages.", fix="run it again; it goes on from here"
-            )
+        _read_to_the_end(
+            load,
+            read,
+            lambda: vima_feed(client, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
+            progress,
+        )
         for flow in ("payin", "payout"):
             load.report.watermarks[flow] = move_watermark(load.url, "vima", flow, read.complete_at, settings.clock())
         return load.report
 
 
-def load_vima_window(settings: Settings, day: date, *, progress: Progress | None = None) -> LoadReport:
-    """Load every operation created on one UTC day, as it is now. May run beside the feed and other days."""
+def load_vima_window(
+    settings: Settings, day: date, *, progress: Progress | None = None, pace: Pace | None = None
+) -> LoadReport:
+    """Load every operation created on one UTC day, as it is now. May run beside the feed and other days.
+
+    `pace` is given where several days share the provider's patience.
+    """
     access = vima_access(settings)
-    scope = day.isoformat()
     with (
-        open_load(settings, source="vima", mode="window", scope=scope, lock=f"load:vima:window:{scope}") as load,
-        HttpTransport(source="Vima", pause_seconds=access.page_pause_seconds) as transport,
+        open_load(settings, source="vima", mode="window", scope=day.isoformat()) as load,
+        HttpTransport(source="Vima", pace=pace or Pace(access.page_pause_seconds)) as transport,
     ):
         client = VimaClient(access, transport)
-        read = ReadProgress()
-        started_at = settings.clock()
-        for _ in range(MAX_CHUNKS):
-            load.commit(vima_window(client, day=day, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK))
-            load.report.pages, load.report.rows_read = read.pages, read.rows
-            if progress:
-                progress(load.report)
-            if read.complete_at is not None:
-                break
-        else:
-            raise SourceUnavailable(f"Vima's day {scope} has not ended after {read.pages} pages.", fix="run it again")
+        began = settings.clock()
+        resumed = resume_window(load.url, "vima", OPERATIONS.table, day, began)
+        read = ReadProgress(cursor=resumed.position if resumed else None)
+        _read_to_the_end(
+            load,
+            read,
+            lambda: vima_window(client, day=day, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
+            progress,
+        )
+        # Vima tells no total of its own; the part that was read before an interruption is counted in the raw log.
+        count = records_of_day(load.url, OPERATIONS.table, day) if resumed else read.rows
         record_window_pass(
-            load.url, "vima", OPERATIONS.table, day, total=read.rows, started_at=started_at, ended_at=settings.clock()
+            load.url,
+            "vima",
+            OPERATIONS.table,
+            day,
+            total=count,
+            distinct=count,
+            started_at=resumed.started_at if resumed else began,
+            ended_at=settings.clock(),
         )
         return load.report
+
+
+def load_vima_windows(
+    settings: Settings, days: Sequence[date], *, progress: Progress | None = None
+) -> Iterator[DayOutcome]:
+    """Load several UTC created days, VIMA_PARALLEL_DAYS at once. `progress` may be called from several threads."""
+    pace = Pace(vima_access(settings).page_pause_seconds)
+    return load_days(
+        days,
+        lambda day: load_vima_window(settings, day, progress=progress, pace=pace),
+        workers=settings.vima_parallel_days,
+    )
 
 
 def stored_cursor(url: str) -> int | None:
@@ -86,3 +106,17 @@ def stored_cursor(url: str) -> int | None:
             "select cursor_value from raw.source_cursors where source = 'vima' and stream = %s", (OPERATIONS.table,)
         ).fetchone()
     return int(row[0]) if row else None
+
+
+def _read_to_the_end(load: Load, read: ReadProgress, chunk: Callable[[], Any], progress: Progress | None) -> None:
+    for _ in range(MAX_CHUNKS):
+        load.commit(chunk())
+        load.report.pages, load.report.rows_read = read.pages, read.rows
+        if progress:
+            progress(load.report)
+        if read.complete_at is not None:
+            return
+    raise SourceUnavailable(
+        f"Vima ({load.report.mode}, {load.report.scope}) has not ended after {read.pages} pages.",
+        fix="run it again; it goes on from here",
+    )

@@ -17,7 +17,7 @@ begin
                 source_updated_at timestamptz,
                 payload jsonb not null,              -- everything, unaltered
                 observed_at timestamptz not null,    -- when the page that held it was read
-                load_mode text not null,             -- feed | window | recheck
+                load_mode text not null,             -- feed | window | sweep | recheck | replay
                 load_scope text not null,            -- the cursor or the window that the page was read under
                 load_page integer not null,
                 _dlt_load_id text not null,
@@ -78,18 +78,40 @@ create table if not exists raw.window_passes (
     source text not null,
     stream text not null,
     window_date date not null,           -- UTC created date
-    total_records bigint not null,       -- the source's own total, equal before and after
-    distinct_records bigint not null,
+    total_records bigint not null,       -- the source's own total when the reading began; ours where it has none
+    distinct_records bigint not null,    -- distinct ids read; the day is complete because both are equal
     started_at timestamptz not null,
     completed_at timestamptz not null,
     primary key (source, stream, window_date)
+);
+
+-- How far a window that is being read has got, moved in the transaction that commits its rows: an interrupted one goes
+-- on from here. The position is null when no reading is under way.
+create table if not exists raw.window_progress (
+    source text not null,
+    stream text not null,
+    window_date date not null,
+    position text,
+    started_at timestamptz not null,     -- of the reading as a whole, over all interruptions
+    moved_at timestamptz not null,
+    _dlt_load_id text not null,
+    primary key (source, stream, window_date)
+);
+
+-- When an order with an open break was last asked for by its key, so that each gets its turn.
+create table if not exists raw.order_rechecks (
+    source text not null,
+    flow text not null,
+    order_key text not null,
+    checked_at timestamptz not null,
+    primary key (source, flow, order_key)
 );
 
 -- One row per load attempt, kept for health, operations and audit.
 create table if not exists raw.load_runs (
     load_run_id bigint generated always as identity primary key,
     source text not null,
-    mode text not null,                  -- feed | window
+    mode text not null,                  -- feed | window | sweep | replay
     scope text not null,
     status text not null check (status in ('running', 'succeeded', 'failed')),
     started_at timestamptz not null,
@@ -103,6 +125,9 @@ create table if not exists raw.load_runs (
 create index if not exists load_runs_by_source on raw.load_runs (source, started_at desc);
 
 grant select, insert on all tables in schema raw to psp_loader;
-grant update on raw.quarantine, raw.source_cursors, raw.source_watermarks, raw.window_passes, raw.load_runs to psp_loader;
+grant update on
+    raw.quarantine, raw.source_cursors, raw.source_watermarks, raw.window_passes, raw.window_progress,
+    raw.order_rechecks, raw.load_runs
+to psp_loader;
 grant usage on all sequences in schema raw to psp_loader;
 grant select on all tables in schema raw to psp_transformer;

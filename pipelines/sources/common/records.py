@@ -3,19 +3,24 @@
     bytes of the page -> list of raw records (bytes kept) -> facts, content hash, contract check -> pyarrow.Table
 
 Grain: one row per record of the page. The payload is the record's own text, byte for byte. A record that breaks the
-contract stays in the table with `quarantine_reason`, so that one transaction decides about the whole page.
+contract stays in the table with `quarantine_reason`, so that one transaction decides about the whole page. Its payload
+is always JSON that PostgreSQL can hold: as delivered, with U+FFFD for what cannot be stored, or as one JSON text.
 """
 
 import hashlib
+import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+
+from pipelines.sources.common.json_text import storable_text
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -32,6 +37,7 @@ RECORD_SCHEMA = pa.schema(
         ("load_mode", pa.string()),
         ("load_scope", pa.string()),
         ("load_page", pa.int32()),
+        ("load_position", pa.int64()),
         ("quarantine_reason", pa.string()),
         ("quarantine_detail", pa.string()),
     ]
@@ -73,12 +79,24 @@ class Provenance:
     load_page: int
 
 
+MAX_KEY_LENGTH = 256
+"""Longer keys do not fit into an index, and none of the providers has any."""
+
+MAX_NUMBER_LENGTH = 400
+MAX_NUMBER_EXPONENT = 400
+_EXACT = Context(prec=2 * MAX_NUMBER_LENGTH)
+
+
 def _number(text: str) -> Decimal | int:
-    """A JSON number by value: 100, 100.0 and 1e2 become the same, nothing passes through float."""
+    """A JSON number by value: 100, 100.0 and 1e2 become the same, nothing passes through float or is rounded."""
+    # Bounded before it is read: Decimal would take a gigabyte's worth of exponent.
+    exponent = text.lower().partition("e")[2].lstrip("+-").lstrip("0")
+    if len(text) > MAX_NUMBER_LENGTH or len(exponent) > 3 or int(exponent or 0) > MAX_NUMBER_EXPONENT:
+        raise RecordProblem("broken_number", "a number is out of any sensible range")
     value = Decimal(text)
     if value.adjusted() < 40 and value == value.to_integral_value():
         return int(value)
-    return value.normalize()
+    return value.normalize(_EXACT)
 
 
 _decode = msgspec.json.Decoder(float_hook=_number).decode
@@ -96,38 +114,68 @@ def content_hash(payload: Any) -> str:
 
 
 def clean_key(value: object) -> str | None:
-    """A match key: text, trimmed, NFC, case kept, empty is null. A JSON number becomes its plain digits."""
+    """A match key: text, trimmed, NFC, case kept, empty is null. A JSON number becomes its plain digits.
+
+    Raises RecordProblem when it is longer than any key that can be indexed.
+    """
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     text = value if isinstance(value, str) else f"{value:f}" if isinstance(value, Decimal) else str(value)
-    return unicodedata.normalize("NFC", text).strip() or None
+    key = unicodedata.normalize("NFC", text).strip()
+    if len(key) > MAX_KEY_LENGTH:
+        raise RecordProblem("oversized_key", f"an id or key is longer than {MAX_KEY_LENGTH} characters")
+    return key or None
+
+
+# What Python and PostgreSQL read alike: either would accept forms that the other refuses.
+_INSTANT_TEXT = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_instant(value: object) -> datetime | None:
     """An ISO 8601 instant; one without a zone is UTC, as both providers document. Raises RecordProblem."""
-    if value is None or value == "":
+    if value is None:
         return None
     if not isinstance(value, str):
         raise RecordProblem("unparseable_time", f"a time is a {type(value).__name__}")
+    text = value.strip(" ")
+    if not text:
+        return None
     try:
-        parsed = datetime.fromisoformat(value)
-    except ValueError:
+        if not _INSTANT_TEXT.fullmatch(text):
+            raise ValueError
+        parsed = datetime.fromisoformat(text)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise RecordProblem("unparseable_time", "a time is not ISO 8601") from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-def build_page(records: Sequence[msgspec.Raw | bytes], *, spec: RecordSpec, provenance: Provenance) -> pa.Table:
-    """One row per record, good and quarantined alike."""
-    columns: dict[str, list[Any]] = {name: [] for name in RECORD_SCHEMA.names}
+def microseconds(instant: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def build_page(
+    records: Sequence[msgspec.Raw | bytes],
+    *,
+    spec: RecordSpec,
+    provenance: Provenance,
+    positions: Sequence[int | None] | None = None,
+) -> pa.Table:
+    """One row per record, good and quarantined alike. `positions` are the cursor values to go on from after each."""
+    count = len(records)
+    columns: dict[str, list[Any]] = {name: [] for name in _READ_COLUMNS}
     for raw in records:
         row = _read(bytes(raw), spec)
         for name in _READ_COLUMNS:
             columns[name].append(row.get(name))
-    count = len(records)
     columns["observed_at"] = [provenance.observed_at] * count
     columns["load_mode"] = [provenance.load_mode] * count
     columns["load_scope"] = [provenance.load_scope] * count
     columns["load_page"] = [provenance.load_page] * count
+    columns["load_position"] = [None] * count if positions is None else list(positions)
     return pa.table(columns, schema=RECORD_SCHEMA)
 
 
@@ -146,27 +194,42 @@ _READ_COLUMNS = (
 
 def _read(raw: bytes, spec: RecordSpec) -> Mapping[str, Any]:
     row: dict[str, Any] = {}
+    text = storable_text(raw)
     try:
-        # PostgreSQL's jsonb holds every text but this one.
-        if b"\\u0000" in raw:
-            raw = raw.replace(b"\\u0000", b"\\ufffd")
-            raise RecordProblem("null_character", "a text holds U+0000, shown as U+FFFD in the kept payload")
-        payload = _decode(raw)
-        if not isinstance(payload, dict):
-            raise RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
-        row["content_hash"] = content_hash(spec.without_volatile(payload))
-        row["record_id"] = spec.record_id(payload)
-        row["order_key"] = spec.order_key(payload)
-        row["source_order"] = spec.source_order(payload)
-        if row["record_id"] is None:
-            raise RecordProblem("missing_id", "the record has no id")
-        row["source_created_at"] = spec.created_at(payload)
-        row["source_updated_at"] = spec.updated_at(payload)
-        spec.check(payload)
+        payload = _decode(text)
+        row["payload"] = text.decode()
+        row["content_hash"] = content_hash(spec.without_volatile(payload) if isinstance(payload, dict) else payload)
+        _judge(row, payload, spec)
+        if text is not raw:
+            raise RecordProblem("unstorable_text", "U+0000, half a character or deep nesting, shown as U+FFFD")
     except RecordProblem as problem:
         row["quarantine_reason"], row["quarantine_detail"] = problem.reason, problem.detail
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, ArithmeticError, RecursionError):
         row["quarantine_reason"], row["quarantine_detail"] = "unreadable", "the record is not readable JSON"
     row.setdefault("content_hash", hashlib.blake2b(raw, digest_size=16).hexdigest())
-    row["payload"] = raw.decode("utf-8", errors="replace")
+    row.setdefault("payload", json.dumps(text.decode().replace("\0", "\ufffd")))
     return row
+
+
+def _judge(row: dict[str, Any], payload: object, spec: RecordSpec) -> None:
+    """Fill in every fact that can be read, then raise the first problem: what is known helps even in quarantine."""
+    if not isinstance(payload, dict):
+        raise RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
+    problems = []
+    facts: tuple[tuple[str, Callable[[Payload], Any]], ...] = (
+        ("record_id", spec.record_id),
+        ("order_key", spec.order_key),
+        ("source_order", spec.source_order),
+        ("source_created_at", spec.created_at),
+        ("source_updated_at", spec.updated_at),
+    )
+    for name, read in facts:
+        try:
+            row[name] = read(payload)
+        except RecordProblem as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+    if row["record_id"] is None:
+        raise RecordProblem("missing_id", "the record has no id")
+    spec.check(payload)

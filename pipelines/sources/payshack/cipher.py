@@ -16,10 +16,14 @@ import msgspec
 from Crypto.Cipher import AES
 from Crypto.Util.Padding import unpad
 
-from pipelines.core.errors import CipherError
+from pipelines.core.errors import CipherError, SourceContractError
+from pipelines.sources.common.json_text import decode
 
 PASSPHRASE_PREFIX = "U2FsdGVkX1"  # noqa: S105 - what base64 makes of `Salted__`
 _SALTED = b"Salted__"
+
+_text = msgspec.json.Decoder(str)
+_any = msgspec.json.Decoder(msgspec.Raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class ResponseCipher:
         try:
             text = msgspec.json.decode(data, type=str)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise CipherError(f"PayShack's answer from {place} holds neither JSON nor text.", fix=_FIX) from None
+            raise SourceContractError(
+                f"PayShack's answer from {place} holds neither records nor text.",
+                fix="compare it with docs/sources/payshack.md",
+            ) from None
         if text.startswith(PASSPHRASE_PREFIX):
             return self._checked_json(self._open_passphrase(text, place), "passphrase", place)
         self._verify(text, checksum, place)
@@ -72,8 +79,9 @@ class ResponseCipher:
         """`opened` if it is JSON; text that was JSON-encoded twice is unwrapped once more."""
         try:
             if opened[:1] == b'"':
-                opened = msgspec.json.decode(opened, type=str).encode()
-            msgspec.json.decode(opened, type=msgspec.Raw)
+                text: str = decode(_text, opened)
+                opened = text.encode()
+            decode(_any, opened)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _broken(scheme, place, "inside is no JSON") from None
         return opened

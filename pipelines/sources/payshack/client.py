@@ -5,29 +5,26 @@
 On 401 or 403 the session is renewed once; a second refusal is final.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlencode
+from typing import Any
 
 import msgspec
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page
 
 from pipelines.core.browser import open_browser
 from pipelines.core.errors import SourceAuthError, SourceContractError, SourceUnavailable
 from pipelines.core.runtime import PayShackAccess
 from pipelines.core.settings import Settings
-from pipelines.sources.common.transport import (
-    GLANCE_TIMEOUT,
-    GLANCE_TRIES,
-    HttpTransport,
-    PageTransport,
-    Parameters,
-)
+from pipelines.sources.common.json_text import decode
+from pipelines.sources.common.pace import Pace
+from pipelines.sources.common.transport import GLANCE, HttpTransport, PageTransport, Parameters
+from pipelines.sources.payshack.browser_transport import BrowserTransport
 from pipelines.sources.payshack.cipher import ResponseCipher
-from pipelines.sources.payshack.session import Session, SessionStore, login_in, open_page
+from pipelines.sources.payshack.portal import Session, open_portal, sign_in
+from pipelines.sources.payshack.session import SessionStore
 
 PAGE_SIZE = 100
 LISTINGS = {
@@ -41,9 +38,9 @@ DIRECTORIES = {
 }
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, rename="camel"):
     success: bool = True
-    message: str | None = None
+    status_code: int | str | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
     checksum: str | None = None
 
@@ -56,118 +53,130 @@ class Listing(msgspec.Struct, rename="camel"):
     total_pages: int | None = None
 
 
+class _Total(msgspec.Struct, rename="camel"):
+    total_records: int | None = None
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
 _listing = msgspec.json.Decoder(Listing)
 _array = msgspec.json.Decoder(list[msgspec.Raw])
-
-
-class BrowserTransport:
-    """A PageTransport that asks from inside the signed-in portal page, for when plain HTTP is refused."""
-
-    def __init__(self, page: Page) -> None:
-        self._page = page
-
-    def get(self, url: str, *, params: Parameters, headers: Mapping[str, str]) -> bytes:
-        """Bytes of the answer to a fetch made by the page itself. Raises like HttpTransport, without retries."""
-        # The page brings its own cookies and user agent; only what scripts may set goes along.
-        allowed = {name: value for name, value in headers.items() if name.lower() in ("authorization", "reseller-id")}
-        try:
-            status, body = self._page.evaluate(
-                "async ([url, headers]) => { const answer = await fetch(url, {headers});"
-                " return [answer.status, await answer.text()]; }",
-                [f"{url}?{urlencode(params)}" if params else url, allowed],
-            )
-        except PlaywrightError:
-            raise SourceUnavailable("PayShack does not answer inside the portal page.", fix="try again later") from None
-        if status in (401, 403):
-            raise SourceAuthError(f"PayShack refused the session (HTTP {status}).", fix="sign in again")
-        if status != 200:
-            raise SourceUnavailable(f"PayShack answered HTTP {status} inside the portal page.", fix="try again later")
-        return str(body).encode()
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_total = msgspec.json.Decoder(_Total)
 
 
 @dataclass(slots=True)
 class PayShackClient:
-    """Reads listings and directories. Raises the SourceError family, never with a secret or an answer's content."""
+    """Reads listings and directories. Raises the SourceError family, never with a secret or an answer's content.
+
+    `renew` gives another session in place of the refused one, or raises SourceAuthError.
+    """
 
     access: PayShackAccess
-    store: SessionStore
     transport: PageTransport
     session: Session
     cipher: ResponseCipher
-    page: Page | None = None
-    may_sign_in: bool = True
+    renew: Callable[[Session], Session]
 
     def listing(self, flow: str, *, page: int, limit: int = PAGE_SIZE, **filters: str) -> Listing:
         """One page of pay-ins or pay-outs; filters as PayShack names them (dateFrom, dateTo, orderId, ...)."""
-        opened = self._open(LISTINGS[flow], {"page": page, "limit": limit, **filters})
-        try:
-            return _listing.decode(opened)
-        except msgspec.DecodeError:
-            raise _changed(LISTINGS[flow]) from None
+        listing: Listing = self._opened(LISTINGS[flow], {"page": page, "limit": limit, **filters}, _listing)
+        return listing
 
     def day(self, flow: str, day: date, *, page: int, limit: int = PAGE_SIZE) -> Listing:
         """One page of one UTC created day."""
         return self.listing(flow, page=page, limit=limit, dateFrom=day.isoformat(), dateTo=day.isoformat())
 
     def directory(self, entity: str) -> list[msgspec.Raw]:
-        """All clients, resellers or service providers."""
-        opened = self._open(DIRECTORIES[entity], {})
+        """All clients, resellers or service providers, never a part of them."""
+        path = DIRECTORIES[entity]
+        opened = self._open(path, {})
         try:
             if opened.lstrip()[:1] == b"[":
-                return _array.decode(opened)
+                bare: list[msgspec.Raw] = decode(_array, opened)
+                return bare
             # Some deployments wrap the list under its own name.
-            found = msgspec.json.decode(opened, type=dict[str, msgspec.Raw])
-            lists = [value for value in found.values() if bytes(value).lstrip()[:1] == b"["]
-            return _array.decode(lists[0])
-        except (msgspec.DecodeError, IndexError):
-            raise _changed(DIRECTORIES[entity]) from None
+            found: dict[str, msgspec.Raw] = decode(_fields, opened)
+            name = next(name for name, value in found.items() if bytes(value).lstrip()[:1] == b"[")
+            records: list[msgspec.Raw] = decode(_array, bytes(found[name]))
+            total = decode(_total, opened).total_records
+        except (msgspec.DecodeError, StopIteration):
+            raise _changed(path) from None
+        if total is not None and total != len(records):
+            raise SourceContractError(
+                f"PayShack sent {len(records)} of {total} records from {path}.",
+                fix="compare it with docs/sources/payshack.md: the list may have got pages",
+            )
+        return records
+
+    def _opened(self, path: str, params: Parameters, decoder: "msgspec.json.Decoder[Any]") -> Any:
+        try:
+            return decode(decoder, self._open(path, params))
+        except msgspec.DecodeError:
+            raise _changed(path) from None
 
     def _open(self, path: str, params: Parameters) -> bytes:
         try:
-            body = self._get(path, params)
+            envelope = self._ask(path, params)
         except SourceAuthError:
-            self.store.forget()
-            if not self.may_sign_in:
-                raise
-            self._renew()
-            body = self._get(path, params)
-        try:
-            envelope = _envelope.decode(body)
-        except msgspec.DecodeError:
-            raise _changed(path) from None
-        if not envelope.success:
-            raise SourceContractError(
-                f"PayShack refused {path}.", fix="look into the portal; the account may lack a right"
-            )
+            self.session = self.renew(self.session)
+            try:
+                envelope = self._ask(path, params)
+            except SourceAuthError:
+                raise SourceAuthError(
+                    f"PayShack refuses {path} right after a new login.",
+                    fix="look into the portal: the account may lack the right to see this",
+                ) from None
         return self.cipher.open(bytes(envelope.data), checksum=envelope.checksum, place=path)
 
-    def _get(self, path: str, params: Parameters) -> bytes:
-        return self.transport.get(f"{self.access.api_url}{path}", params=params, headers=self.session.headers())
-
-    def _renew(self) -> None:
-        """Once: sign in again instead of the refused session; who comes later takes the new one."""
-        if self.page is not None:
-            with self.store.login_attempt():
-                self.session = login_in(self.page, self.access)
-        else:
-            self.session = self.store.session(self.access)
+    def _ask(self, path: str, params: Parameters) -> _Envelope:
+        body = self.transport.get(f"{self.access.api_url}{path}", params=params, headers=self.session.headers())
+        try:
+            envelope: _Envelope = decode(_envelope, body)
+        except msgspec.DecodeError:
+            raise _changed(path) from None
+        if envelope.success:
+            return envelope
+        # A refusal may come with HTTP 200, and says only inside what it is about.
+        status = str(envelope.status_code or "unknown")
+        if status in ("401", "403"):
+            raise SourceAuthError(f"PayShack refused the session at {path}.", fix="sign in again")
+        if status in ("408", "429") or status.startswith("5"):
+            raise SourceUnavailable(f"PayShack answered status {status} from {path}.", fix="try again later")
+        raise SourceContractError(
+            f"PayShack refused {path} (status {status}).", fix="look into the portal; the account may lack a right"
+        )
 
 
 @contextmanager
-def open_client(settings: Settings, access: PayShackAccess) -> Iterator[PayShackClient]:
-    """A client with a valid session over the configured transport, for the length of the block."""
+def open_client(settings: Settings, access: PayShackAccess, *, pace: Pace | None = None) -> Iterator[PayShackClient]:
+    """A client with a valid session over the configured transport, for the length of the block.
+
+    `pace` is given where several clients share the provider's patience.
+    """
     store = SessionStore(settings)
     cipher = ResponseCipher(access.response_secret, access.response_iv)
+    pace = pace or Pace(access.page_pause_seconds)
     if access.transport == "browser":
         with open_browser(settings) as browser:
-            with store.login_attempt():
-                page, session = open_page(browser, access)
-            yield PayShackClient(access, store, BrowserTransport(page), session, cipher, page)
+            yield _client_in_page(browser.new_page(), access, store, cipher, pace)
         return
     session = store.session(access)
-    with HttpTransport(source="PayShack", pause_seconds=access.page_pause_seconds) as transport:
-        yield PayShackClient(access, store, transport, session, cipher)
+    with HttpTransport(source="PayShack", pace=pace) as transport:
+        yield PayShackClient(access, transport, session, cipher, lambda old: store.session(access, refused=old))
+
+
+def _client_in_page(
+    page: Page, access: PayShackAccess, store: SessionStore, cipher: ResponseCipher, pace: Pace
+) -> PayShackClient:
+    def renew(refused: Session | None) -> Session:
+        return store.session(access, refused=refused, sign_in=lambda: sign_in(page, access))
+
+    session = renew(None)
+    if not page.url.startswith(access.portal_url):
+        # The session was kept from another page: this one takes its cookies and opens the portal.
+        page.context.add_cookies(session.cookies)  # type: ignore[arg-type]
+        open_portal(page, access)
+    return PayShackClient(access, BrowserTransport(page, source="PayShack", pace=pace), session, cipher, renew)
 
 
 @contextmanager
@@ -184,8 +193,13 @@ def open_kept_client(settings: Settings, access: PayShackAccess) -> Iterator[Pay
         yield None
         return
     cipher = ResponseCipher(access.response_secret, access.response_iv)
-    with HttpTransport(source="PayShack", max_tries=GLANCE_TRIES, timeout=GLANCE_TIMEOUT) as transport:
-        yield PayShackClient(access, store, transport, session, cipher, may_sign_in=False)
+
+    def forget(refused: Session) -> Session:
+        store.forget(access, refused=refused)
+        raise SourceAuthError("PayShack refused the kept session.", fix="the next load signs in again")
+
+    with HttpTransport(source="PayShack", patience=GLANCE) as transport:
+        yield PayShackClient(access, transport, session, cipher, forget)
 
 
 def _changed(path: str) -> SourceContractError:

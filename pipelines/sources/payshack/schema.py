@@ -2,9 +2,17 @@
 
 from datetime import datetime
 
-from pipelines.core.money import parse_amount
-from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, clean_key, parse_instant
+from pipelines.core.money import parse_amount, to_minor
+from pipelines.sources.common.records import (
+    Payload,
+    RecordProblem,
+    RecordSpec,
+    clean_key,
+    microseconds,
+    parse_instant,
+)
 
+CURRENCY = "INR"
 VOLATILE = frozenset({"callbackStatus", "callbackResponse"})
 MONEY_STATES = frozenset({"success", "refunded", "cb_refunded", "returned"})
 AMOUNT_FIELDS = ("amount", "paidAmount", "netAmount", "txnCharges", "totalCommissionAmount")
@@ -21,7 +29,7 @@ def _updated_at(payload: Payload) -> datetime | None:
 def _order(payload: Payload) -> int | None:
     """PayShack has no ordering value of its own; the change time in microseconds stands in."""
     updated = _updated_at(payload)
-    return None if updated is None else int(updated.timestamp() * 1_000_000)
+    return None if updated is None else microseconds(updated)
 
 
 def _check_transaction(payload: Payload) -> None:
@@ -33,8 +41,13 @@ def _check_transaction(payload: Payload) -> None:
             amount = parse_amount(value)
         except ValueError as error:
             raise RecordProblem("broken_amount", f"{name}: {error}") from None
-        if name in ("amount", "paidAmount") and amount * 100 != (amount * 100).to_integral_value():
-            raise RecordProblem("inexact_amount", f"{name} is not whole paise")
+        if name in ("amount", "paidAmount"):
+            try:
+                to_minor(amount, CURRENCY)
+            except ValueError:
+                raise RecordProblem("inexact_amount", f"{name} is not whole paise") from None
+    # The models read it as a time; one that is none would stop them.
+    parse_instant(payload.get("completedAt"))
     status = str(payload.get("txnStatus") or payload.get("status") or "").strip().lower()
     if status in MONEY_STATES and payload.get("amount") is None and payload.get("paidAmount") is None:
         raise RecordProblem("missing_amount", "money moved without an amount anywhere")

@@ -6,6 +6,7 @@ import msgspec
 
 from pipelines.core.errors import SourceContractError
 from pipelines.core.runtime import VimaAccess
+from pipelines.sources.common.json_text import decode
 from pipelines.sources.common.transport import PageTransport, Parameters
 
 PAGE_SIZE = 100
@@ -32,9 +33,11 @@ class VimaClient:
         body = self.transport.get(f"{self.access.base_url}/operation", params=asked, headers={})
         try:
             if body.lstrip()[:1] == b"{":
-                return _wrapped.decode(body).operations
-            return _array.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+                wrapped: _Wrapped = decode(_wrapped, body)
+                return wrapped.operations
+            bare: list[msgspec.Raw] = decode(_array, body)
+            return bare
+        except msgspec.DecodeError:
             raise SourceContractError(
                 "Vima answered something that is not an array of operations.",
                 fix="check VIMA_BASE_URL; if it is right, Vima's wire format has changed",

@@ -66,17 +66,23 @@ def _check(payload: Payload) -> None:
         or dig(payload, "create_params", "params", "payment", "amount", "currency")
     )
     major = completed if completed is not None else started
+    code = currency.strip().upper() if isinstance(currency, str) else ""
     # An unknown currency's exponent is not guessed: the record loads and shows as such.
-    if major is not None and isinstance(currency, str) and currency.upper() in minor_unit_exponents():
+    if major is not None and code in minor_unit_exponents():
         try:
-            to_minor(major, currency.upper())
+            to_minor(major, code)
         except ValueError:
-            raise RecordProblem(
-                "inexact_amount", f"the amount is not whole minor units of {currency.upper()}"
-            ) from None
-    succeeded = str(payload.get("payment_status") or payload.get("current_status") or "").lower() == "success"
-    if succeeded and major is None and asked is None:
+            raise RecordProblem("inexact_amount", f"the amount is not whole minor units of {code}") from None
+    status = _word(payload.get("payment_status")) or _word(payload.get("current_status"))
+    if status == "success" and major is None and asked is None:
         raise RecordProblem("missing_amount", "a success without an amount anywhere")
+    # The models read these as times; one that is none would stop them.
+    for name in ("complete_created_at", "complete_modified_at"):
+        parse_instant(payload.get(name))
+
+
+def _word(value: object) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""
 
 
 def _amount(value: object, name: str) -> Any:

@@ -2,9 +2,12 @@
 
     GET /operation (100 rows) -> one pyarrow.Table per page, rows not seen before in this read
 
-A read ends when a page is empty or holds only rows already seen, never because it is short. Bounded by `max_pages`.
+The cursor may be inclusive or exclusive, and rows may share an id across the edge of a page: so each request names the
+id before the greatest one seen, and rows seen at that id are left out. A read ends when a page is empty or holds only
+rows already seen, never because it is short.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -15,20 +18,27 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.core.clock import Clock
-from pipelines.core.errors import SourceContractError
+from pipelines.core.errors import SourceContractError, SourceError
 from pipelines.sources.common.records import Provenance, build_page
 from pipelines.sources.vima.client import PAGE_SIZE, VimaClient
 from pipelines.sources.vima.schema import OPERATIONS, order_number
 
+MAX_CHUNK_SECONDS = 20.0
+"""A slow provider's pages are handed over for commit after this time, so that little is read twice after a kill."""
+
 
 @dataclass(slots=True, kw_only=True)
 class ReadProgress:
-    """What a read has done so far. `complete_at` is when the request that found nothing new was sent."""
+    """What a read has done so far, over any number of chunks; `rows` are distinct.
+
+    `complete_at` is when the request that found nothing new was sent, None until then.
+    """
 
     pages: int = 0
     rows: int = 0
     cursor: int | None = None
     complete_at: datetime | None = None
+    seen_at_cursor: set[tuple[str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -42,53 +52,82 @@ class _Walk:
     clock: Clock
     load_mode: str
     load_scope: str
-    seen_at_cursor: set[tuple[str, int]] = field(default_factory=set)
 
     def tables(self, max_pages: int) -> Iterator[pa.Table]:
-        for _ in range(max_pages):
-            asked_at = self.clock()
-            cursor = self.progress.cursor
-            page = self.client.page(**self.parameters, **{f"from_{self.order_field}": str(cursor or 0)})
-            fresh, greatest = self._fresh(page)
-            if not fresh:
-                self._refuse_to_be_stuck(page, greatest)
-                self.progress.complete_at = asked_at
+        """At most `max_pages` pages. A failure after the first page ends the chunk, and is raised by the next one."""
+        until = time.monotonic() + MAX_CHUNK_SECONDS
+        for number in range(max_pages):
+            if number and time.monotonic() > until:
                 return
-            self.progress.pages += 1
-            self.progress.rows += len(fresh)
-            self.progress.cursor = max(greatest, cursor or 0)
-            yield build_page(
-                fresh,
-                spec=OPERATIONS,
-                provenance=Provenance(
-                    observed_at=asked_at,
-                    load_mode=self.load_mode,
-                    load_scope=self.load_scope or f"{self.order_field}>{cursor or 0}",
-                    load_page=self.progress.pages,
-                ),
-            )
+            try:
+                table = self._next_page()
+            except SourceError:
+                if number:
+                    return
+                raise
+            if table is None:
+                return
+            yield table
 
-    def _fresh(self, page: list[msgspec.Raw]) -> tuple[list[msgspec.Raw], int]:
-        """The records of the page beyond the cursor or at it but not seen, and the greatest order id of the page."""
+    def _next_page(self) -> pa.Table | None:
+        asked_at = self.clock()
+        before = max((self.progress.cursor or 0) - 1, 0)
+        page = self._asked(before)
+        fresh, positions, greatest = self._fresh(page)
+        if not fresh:
+            self._refuse_to_be_stuck(page, greatest)
+            self.progress.complete_at = asked_at
+            return None
+        self.progress.pages += 1
+        self.progress.rows += len(fresh)
+        self.progress.cursor = greatest
+        return build_page(
+            fresh,
+            spec=OPERATIONS,
+            provenance=Provenance(
+                observed_at=asked_at,
+                load_mode=self.load_mode,
+                load_scope=self.load_scope or f"{self.order_field}>{before}",
+                load_page=self.progress.pages,
+            ),
+            positions=positions,
+        )
+
+    def _asked(self, before: int) -> list[msgspec.Raw]:
+        """The page from `before` on. One that holds earlier rows answers another question, as a stale cache would."""
+        for _ in range(2):
+            page = self.client.page(**self.parameters, **{f"from_{self.order_field}": str(before)})
+            orders = [order for raw in page if (order := _identity(raw, self.order_field)[1]) is not None]
+            if min(orders, default=before) >= before:
+                return page
+        raise SourceContractError(
+            f"Vima's cursor {self.order_field} is not obeyed: rows from before it came twice.",
+            fix="check VIMA_BASE_URL; something between may answer with old pages",
+        )
+
+    def _fresh(self, page: list[msgspec.Raw]) -> tuple[list[msgspec.Raw], list[int | None], int]:
+        """The records beyond the cursor, or at it but not seen; their order ids; the greatest order id, never back."""
         cursor = self.progress.cursor or 0
+        seen = self.progress.seen_at_cursor
         keyed = [(raw, *_identity(raw, self.order_field)) for raw in page]
         greatest = max((order for _, _, order in keyed if order is not None), default=cursor)
-        fresh = []
+        fresh, positions = [], []
         for raw, identity, order in keyed:
             # A record without an order id cannot be placed; it goes on to quarantine once.
             place = (identity, cursor if order is None else order)
-            if place[1] >= cursor and place not in self.seen_at_cursor:
+            if place[1] >= cursor and place not in seen:
                 fresh.append(raw)
+                positions.append(order)
         at_end = {(identity, greatest) for _, identity, order in keyed if order is None or order == greatest}
-        self.seen_at_cursor = at_end if greatest > cursor else self.seen_at_cursor | at_end
-        return fresh, greatest
+        self.progress.seen_at_cursor = at_end if greatest > cursor else seen | at_end
+        return fresh, positions, max(greatest, cursor)
 
     def _refuse_to_be_stuck(self, page: list[msgspec.Raw], greatest: int) -> None:
-        """A whole page of seen rows at the cursor itself may hide rows behind it: that must not pass for the end."""
+        """A whole page of seen rows may hide rows behind it: that must not pass for the end."""
         if len(page) >= PAGE_SIZE and greatest <= (self.progress.cursor or 0):
             raise SourceContractError(
                 f"Vima's cursor {self.order_field} does not move: {len(page)} rows share one id.",
-                fix="read that day in window mode, and ask Vima for unique ids",
+                fix="ask Vima for ids that are unique, or for larger pages",
             )
 
 
@@ -106,22 +145,23 @@ _ids = msgspec.json.Decoder(_Ids)
 def _identity(raw: msgspec.Raw, order_field: str) -> tuple[str, int | None]:
     try:
         ids = _ids.decode(raw)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError):
-        return bytes(raw).decode("utf-8", errors="replace")[:200], None
-    return str(ids.operation_id), order_number(getattr(ids, order_field))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return f"?{hash(bytes(raw))}", None
+    identity = f"?{hash(bytes(raw))}" if ids.operation_id is None else str(ids.operation_id)
+    return identity, order_number(getattr(ids, order_field))
 
 
 def vima_feed(client: VimaClient, *, progress: ReadProgress, clock: Clock, max_pages: int) -> Any:
-    """Every operation created or changed after `progress.cursor`, as a dlt resource of Arrow pages.
+    """Every operation created or changed after `progress.cursor`, as a dlt resource of Arrow pages: one chunk.
 
-    Stops after `max_pages`; `progress.complete_at` stays None then, and the next call continues from `progress.cursor`.
+    While `progress.complete_at` is None there is more: the next call goes on from `progress.cursor`.
     """
     walk = _Walk(client, "operation_update_id", {}, progress, clock, "feed", "")
     return _resource(lambda: walk.tables(max_pages))
 
 
 def vima_window(client: VimaClient, *, day: date, progress: ReadProgress, clock: Clock, max_pages: int) -> Any:
-    """Every operation created on one UTC day, in its current state, as a dlt resource of Arrow pages."""
+    """Every operation created on one UTC day, in its current state, as a dlt resource of Arrow pages: one chunk."""
     scope = day.isoformat()
     walk = _Walk(client, "operation_create_id", {"date": scope}, progress, clock, "window", scope)
     return _resource(lambda: walk.tables(max_pages))
