@@ -49,11 +49,12 @@ select
 from judged
 {% if is_incremental() %}
 -- What was judged again and came out the same keeps its row, so nothing downstream moves.
-where not exists (
-    select 1
-    from {{ this }} as known
-    where
-        known.reconciliation_id = judged.reconciliation_id
-        and {{ same_values('known', 'judged', said) }}
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.reconciliation_id = judged.reconciliation_id
+            and {{ same_values('known', 'judged', said) }}
+    )
 {% endif %}

@@ -56,5 +56,9 @@ inner join class_words
     on versions.status_class = class_words.status_class
 window version_order as (
     partition by versions.transaction_id
-    order by versions.updated_at nulls first, versions.source_order nulls first, versions.observed_at, versions.content_hash
+    order by
+        versions.updated_at asc nulls first,
+        versions.source_order asc nulls first,
+        versions.observed_at asc,
+        versions.content_hash asc
 )

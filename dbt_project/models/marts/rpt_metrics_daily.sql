@@ -35,20 +35,20 @@ touched as (
 affected as (
 
     select
-        business_date,
-        source,
-        coalesce(project, 'unknown') as project,
-        flow,
-        coalesce(payment_method, 'unknown') as payment_method,
-        coalesce(currency, 'unknown') as currency,
-        status,
-        amount,
-        fee,
-        extract(epoch from completed_at - created_at) as seconds_to_final
+        transactions.business_date,
+        transactions.source,
+        coalesce(transactions.project, 'unknown') as project,
+        transactions.flow,
+        coalesce(transactions.payment_method, 'unknown') as payment_method,
+        coalesce(transactions.currency, 'unknown') as currency,
+        transactions.status,
+        transactions.amount,
+        transactions.fee,
+        extract(epoch from transactions.completed_at - transactions.created_at) as seconds_to_final
     from transactions
     {% if is_incremental() %}
     inner join touched
-        using (business_date, source)
+        on transactions.business_date = touched.business_date and transactions.source = touched.source
     {% endif %}
 
 ),

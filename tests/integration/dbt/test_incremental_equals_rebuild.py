@@ -73,6 +73,13 @@ def assert_equal(incremental: dict[str, Rows], rebuilt: dict[str, Rows]) -> None
         assert kept == rows, f"{name}: not kept up to date {wrong[:3]}, a rebuild says {missing[:3]}"
 
 
+def assert_sound(warehouse: Warehouse, now: datetime) -> None:
+    """Every data test holds: keys, relationships, identities, conservation."""
+    outcome = warehouse.invoke(now, ["test", "--exclude-resource-type", "unit_test"])
+    failed = [f"{result.node.name}: {result.message}" for result in outcome.result if result.status != "pass"]
+    assert outcome.success, failed
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_portions_in_any_order_end_where_a_rebuild_does(seed: int, dbt_warehouse: Warehouse) -> None:
     arrivals = Arrivals(seed, dbt_warehouse)
@@ -87,6 +94,7 @@ def test_portions_in_any_order_end_where_a_rebuild_does(seed: int, dbt_warehouse
             dbt_warehouse.rebuild(arrivals.now)
             assert_equal(kept, dbt_warehouse.marts())
     assert len(dbt_warehouse.marts()["fct_reconciliation"]) > 100
+    assert_sound(dbt_warehouse, arrivals.now)
 
 
 def test_a_run_without_news_writes_nothing(dbt_warehouse: Warehouse) -> None:

@@ -1,9 +1,9 @@
-"""Small invented worlds for the models: few keys, few references, many odd records, so that everything meets everything.
+"""Small invented worlds for the models: few keys, few references, many odd records; everything meets everything.
 
     seed -> records with their versions -> LogRow / QuarantineRow, each with the instant at which it was read
 
-Not the sandbox's world: that one is true to life, this one is made to find what incremental models forget. Keys, owners,
-flows and creation times change between versions, statuses fall back, references repeat, times are missing.
+Not the sandbox's world: that one is true to life, this one is made to find what incremental models forget. Keys,
+owners, flows and creation times change between versions, statuses fall back, references repeat, times are missing.
 """
 
 import json
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 PROJECTS = (*["91game"] * 12, "indigate_payout", "monetix", None)
 CLIENTS = (*["91G_TECH_PVT_LTD"] * 12, "IG Indigate P_Out", "MNCL_M5_Pvt_Ltd", "New Client")
@@ -27,6 +28,7 @@ PAYIN_WORDS = (
 PAYOUT_WORDS = (*["SUCCESS"] * 4, "FAILED", "PENDING", "Returned", "odd")
 TYPES = ("UPI_INTENT", "UPI_COLLECT", "IMPS", "NEFT", None)
 PAISE = (*[0] * 6, 50, 100, -100, 250)
+CURRENCIES = (*["INR"] * 5, "EUR", "XXX")
 REFERENCES = 300
 
 LOG_COLUMNS = (
@@ -152,18 +154,22 @@ class World:
         )
 
 
+_COLUMNS = sql.SQL(", ").join(map(sql.Identifier, LOG_COLUMNS))
+_MARKS = sql.SQL(", ").join(map(sql.Placeholder, LOG_COLUMNS))
+
+
 def insert_log(connection: psycopg.Connection, rows: Sequence[LogRow]) -> None:
     """Commit versions as one load does."""
     for row in rows:
-        columns = ", ".join(LOG_COLUMNS)
-        marks = ", ".join(f"%({name})s" for name in LOG_COLUMNS)
-        connection.execute(f"insert into raw.{row.table} ({columns}) values ({marks})".encode(), row.values)
+        statement = sql.SQL("insert into raw.{} ({}) values ({})")
+        connection.execute(statement.format(sql.Identifier(row.table), _COLUMNS, _MARKS), row.values)
 
 
 def insert_quarantine(connection: psycopg.Connection, number: int, row: QuarantineRow) -> None:
     """Commit one quarantined record."""
     connection.execute(
         "insert into raw.quarantine (source_table, order_key, content_hash, reason, detail, observed_at, load_mode,"
-        " load_scope, load_page, _dlt_load_id) values (%s, %s, %s, 'inexact_amount', '', %s, 'feed', 'world', 1, 'world')",
+        " load_scope, load_page, _dlt_load_id)"
+        " values (%s, %s, %s, 'inexact_amount', '', %s, 'feed', 'world', 1, 'world')",
         (row.table, row.order_key, f"q{number}", row.observed_at),
     )

@@ -189,7 +189,7 @@ compared as (
             when not timed.is_other_source_complete then 'not_yet_comparable'
             else timed.matrix_comparability
         end as comparability,
-        timed.is_money_compared and timed.vima_currency is distinct from timed.payshack_currency
+        timed.is_money_compared and (timed.vima_currency is distinct from timed.payshack_currency)
             as is_currency_different,
         timed.payshack_amount - timed.vima_amount as difference
     from timed
@@ -224,7 +224,7 @@ select
     compared.is_currency_different,
     compared.is_money_compared
     and not compared.is_currency_different
-    and compared.difference is distinct from 0 as is_amount_different,
+    and (compared.difference is distinct from 0) as is_amount_different,
     compared.difference,
     compared.tolerance,
     compared.daily_cap,
@@ -241,8 +241,8 @@ select
     compared.payshack_created_at,
     compared.event_at,
     {{ business_date('compared.event_at') }} as business_date,
-    -- The row is judged again when its grace ends or a record of its order expires, and, once its grace is over, when the
-    -- other source is complete past it.
+    -- The row is judged again when its grace ends or a record of its order expires; its grace over, when the other
+    -- source is complete past it.
     least(case when not compared.is_grace_over then compared.grace_ends_at end, compared.next_change_at) as review_at,
     case when compared.comparability = 'not_yet_comparable' and compared.is_grace_over then compared.other_source end
         as awaited_source,

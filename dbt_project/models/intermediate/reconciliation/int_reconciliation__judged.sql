@@ -85,6 +85,17 @@ sharing_references as (
 
 ),
 
+days as (
+
+    select distinct
+        business_date,
+        project,
+        flow
+    from compared
+    where is_amount_different and abs(difference) <= tolerance
+
+),
+
 -- Differences within tolerance, also those of the day that are not judged in this run.
 tolerated as (
 
@@ -109,14 +120,7 @@ tolerated as (
         mart.event_at,
         abs(mart.tolerated_difference) as difference
     from marts.fct_reconciliation as mart
-    inner join (
-        select distinct
-            compared.business_date,
-            compared.project,
-            compared.flow
-        from compared
-        where compared.is_amount_different and abs(compared.difference) <= compared.tolerance
-    ) as days
+    inner join days
         on
             mart.business_date = days.business_date
             and mart.project = days.project
@@ -239,7 +243,8 @@ reasoned as (
                 then coalesce(typed.vima_amount, typed.payshack_amount, 0)
             when typed.outcome = 'discrepancy_amount'
                 then coalesce(abs(typed.difference), typed.vima_amount, typed.payshack_amount, 0)
-            when 'C' in (typed.vima_class, typed.payshack_class)
+            when
+                'C' in (typed.vima_class, typed.payshack_class)
                 or 'T' in (typed.vima_class, typed.payshack_class)
                 or 'U' in (typed.vima_class, typed.payshack_class)
                 then coalesce(greatest(typed.vima_amount, typed.payshack_amount), 0)

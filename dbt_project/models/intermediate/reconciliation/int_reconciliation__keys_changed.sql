@@ -11,6 +11,10 @@
 {# The mart is read by name and not by ref: it is downstream, and its previous state is what is wanted here. #}
 {% set incremental = reads_changes_only('marts', 'fct_reconciliation') %}
 
+-- depends_on: {{ ref('amount_tolerances') }}
+-- depends_on: {{ source('raw', 'quarantine') }}
+-- depends_on: {{ source('raw', 'source_watermarks') }}
+
 with
 
 -- Imported without being kept: each use below finds its few rows by an index.
@@ -20,6 +24,7 @@ transactions as not materialized (
 
 ),
 
+{% if incremental %}
 quarantine as not materialized (
 
     select * from {{ source('raw', 'quarantine') }}
@@ -28,11 +33,11 @@ quarantine as not materialized (
 
 tolerances as (
 
-    select * from {{ ref('amount_tolerances') }} where tolerance_minor > 0
+    select * from {{ ref('amount_tolerances') }}
+    where tolerance_minor > 0
 
 ),
 
-{% if incremental %}
 changed as (
 
     select
@@ -98,7 +103,7 @@ due as (
         on
             watermarks.source = mart.awaited_source
             and watermarks.flow = mart.flow
-            and mart.awaited_watermark <= watermarks.watermark
+            and watermarks.watermark >= mart.awaited_watermark
     -- Says what the comparison implies, so that the planner knows how few there are.
     where mart.awaited_watermark is not null
 

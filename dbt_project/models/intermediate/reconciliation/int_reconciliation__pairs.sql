@@ -7,6 +7,12 @@
     )
 }}
 
+{% set is_free -%}
+    not (
+            candidates.vima_number = any(walk.used_vima) or candidates.payshack_number = any(walk.used_payshack)
+        )
+{%- endset %}
+
 with recursive
 
 legs as (
@@ -103,22 +109,15 @@ walk as (
         candidates.candidate_number,
         candidates.vima_transaction_id,
         candidates.payshack_transaction_id,
-        verdict.is_taken,
-        case when verdict.is_taken then walk.used_vima || candidates.vima_number else walk.used_vima end as used_vima,
-        case when verdict.is_taken then walk.used_payshack || candidates.payshack_number else walk.used_payshack end
+        {{ is_free }} as is_taken,
+        case when {{ is_free }} then walk.used_vima || candidates.vima_number else walk.used_vima end as used_vima,
+        case when {{ is_free }} then walk.used_payshack || candidates.payshack_number else walk.used_payshack end
             as used_payshack
     from walk
     inner join candidates
         on
             walk.match_space = candidates.match_space
             and candidates.candidate_number = walk.candidate_number + 1
-    cross join lateral (
-        select
-            not (
-                candidates.vima_number = any(walk.used_vima)
-                or candidates.payshack_number = any(walk.used_payshack)
-            ) as is_taken
-    ) as verdict
 
 ),
 

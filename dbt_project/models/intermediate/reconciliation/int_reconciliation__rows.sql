@@ -92,7 +92,7 @@ roles as (
             when reconciled.effective_class = 'S' then 'single'
             when reconciled.side_rank = 1 and not reconciled.has_pair_in_space then 'single'
             else 'attempt'
-        end as role
+        end as part
     from reconciled
 
 ),
@@ -105,9 +105,9 @@ head_legs as (
         transaction_id,
         created_at,
         pair_number,
-        case when role = 'pair' then 1 when source = 'vima' then 2 else 3 end as head_order
+        case when part = 'pair' then 1 when source = 'vima' then 2 else 3 end as head_order
     from roles
-    where role in ('pair', 'single')
+    where part in ('pair', 'single')
 
 ),
 
@@ -124,7 +124,7 @@ attached as (
     inner join head_legs
         on attempts.match_space = head_legs.match_space
     where
-        attempts.role = 'attempt'
+        attempts.part = 'attempt'
         and {{ seconds_apart('attempts', 'head_legs') }} <= parameters.pair_distance_seconds
     order by
         attempts.transaction_id asc,
@@ -152,11 +152,11 @@ heads as (
         case when roles.source = 'vima' then roles.transaction_id end as vima_transaction_id,
         case when roles.source = 'payshack' then roles.transaction_id end as payshack_transaction_id,
         null as pair_number,
-        case when roles.role = 'attempt' then 4 when roles.source = 'vima' then 2 else 3 end as head_order
+        case when roles.part = 'attempt' then 4 when roles.source = 'vima' then 2 else 3 end as head_order
     from roles
     left join attached
         on roles.transaction_id = attached.transaction_id
-    where roles.role <> 'pair' and attached.transaction_id is null
+    where roles.part <> 'pair' and attached.transaction_id is null
 
 ),
 

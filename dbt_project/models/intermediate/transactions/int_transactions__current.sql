@@ -25,19 +25,21 @@ refreshed as (
 )
 
 select
-    refreshed.*,
+    {# Kept as refreshed, column for column. #}
+    refreshed.*,  -- noqa: AM04
     {{ current_xid() }} as changed_xid
 from refreshed
 {% if is_incremental() %}
 -- A record that was read again and says nothing new keeps its row, so nothing downstream moves.
-where not exists (
-    select 1
-    from {{ this }} as known
-    where
-        known.transaction_id = refreshed.transaction_id
-        and known.content_hash = refreshed.content_hash
-        and known.is_expired = refreshed.is_expired
-        and known.is_status_regression = refreshed.is_status_regression
-        and known.first_seen_at = refreshed.first_seen_at
-)
+where
+    not exists (
+        select 1
+        from {{ this }} as known
+        where
+            known.transaction_id = refreshed.transaction_id
+            and known.content_hash = refreshed.content_hash
+            and known.is_expired = refreshed.is_expired
+            and known.is_status_regression = refreshed.is_status_regression
+            and known.first_seen_at = refreshed.first_seen_at
+    )
 {% endif %}

@@ -14,7 +14,8 @@ currencies as (
 
 status_classes as (
 
-    select * from {{ ref('status_classes') }} where source = 'vima'
+    select * from {{ ref('status_classes') }}
+    where source = 'vima'
 
 ),
 
@@ -72,14 +73,13 @@ classified as (
         currencies.minor_unit_exponent,
         coalesce(extracted.payment_status, extracted.current_status) as status_raw,
         case
-            when by_payment.status_class in ('S', 'F')
+            when
+                by_payment.status_class in ('S', 'F')
                 and by_current.status_class in ('S', 'F')
                 and by_payment.status_class <> by_current.status_class
                 then 'U'
-            else coalesce(
-                case when extracted.payment_status is not null then by_payment.status_class else by_current.status_class end,
-                'U'
-            )
+            when extracted.payment_status is not null then coalesce(by_payment.status_class, 'U')
+            else coalesce(by_current.status_class, 'U')
         end as status_class,
         coalesce(
             by_payment.status_class in ('S', 'F')
@@ -115,7 +115,8 @@ select
     merchant,
     currency,
     minor_unit_exponent,
-    trim_scale(coalesce(complete_amount, started_amount, asked_minor / power(10::numeric, minor_unit_exponent))) as amount,
+    trim_scale(coalesce(complete_amount, started_amount, asked_minor / power(10::numeric, minor_unit_exponent)))
+        as amount,
     case
         when coalesce(asked_currency, currency) = currency
             then trim_scale(asked_minor / power(10::numeric, minor_unit_exponent))

@@ -12,4 +12,5 @@ final as (
 
 )
 
-select * from final
+{# The columns of the versions, and what the macro adds. #}
+select * from final  -- noqa: AM04
