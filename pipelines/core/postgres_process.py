@@ -38,6 +38,9 @@ def run_program(home: Path, arguments: list[str]) -> subprocess.CompletedProcess
     """Run one of the programs as the right user, in a session of its own: Ctrl-C must not reach the server."""
     program = str(binaries() / arguments[0])
     user = _server_user(home)
+    if user is not None:
+        # Whoever keeps folders above private may have closed them since the start.
+        _let_pass(home)
     try:
         return subprocess.run(  # noqa: S603 - fixed program, arguments of our own
             [program, *arguments[1:]],
@@ -89,6 +92,11 @@ def hand_over(folder: Path) -> None:
             ) from None
     for path in [folder, *folder.rglob("*")]:
         shutil.chown(path, SYSTEM_USER, pwd.getpwnam(SYSTEM_USER).pw_gid)
+    _let_pass(folder)
+
+
+def _let_pass(folder: Path) -> None:
+    """Open the folders above the cluster and above the programs for passing through, not for looking."""
     for target in (folder, binaries()):
         for parent in target.parents:
             mode = parent.stat().st_mode
