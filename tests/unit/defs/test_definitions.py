@@ -1,0 +1,140 @@
+"""What the code location offers, without a database: nothing is lost on the way, and everything is labelled."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipelines.definitions import defs
+
+FEED_JOBS = {"vima_feed_job": "vima", "payshack_feed_job": "payshack"}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The definitions as every Dagster process loads them, over an empty PSP_HOME."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("PSP_", "VIMA_", "PAYSHACK_", "DAGSTER_")):
+                patch.delenv(name)
+        patch.setenv("PSP_HOME", str(tmp_path_factory.mktemp("home")))
+        yield defs().get_repository_def()
+
+
+def asset_nodes(repository: Any) -> dict[str, Any]:
+    graph = repository.asset_graph
+    return {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys()}
+
+
+def test_every_asset_has_group_owner_description_and_kind(repository: Any) -> None:
+    nodes = asset_nodes(repository)
+    assert nodes
+    for name, node in nodes.items():
+        assert node.group_name not in (None, "default"), name
+        assert node.owners, name
+        assert len(node.description or "") > 20, name
+        assert node.kinds, name
+        assert "layer" in node.tags, name
+
+
+def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
+    jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
+    assert jobs == {*FEED_JOBS, "models_job", "backfill_job", "first_load_job"}
+    sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
+    assert set(sensors) == {"vima_feed_sensor", "payshack_feed_sensor", "models_sensor", "run_failure_sensor"}
+    for sensor in sensors.values():
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING, sensor.name
+        assert sensor.description, sensor.name
+    assert sensors["vima_feed_sensor"].minimum_interval_seconds == 60
+    assert sensors["payshack_feed_sensor"].minimum_interval_seconds == 300
+
+
+def test_lineage_joins_the_raw_assets_with_the_models(repository: Any) -> None:
+    nodes = asset_nodes(repository)
+
+    def parents(name: str) -> set[str]:
+        return {key.to_user_string() for key in nodes[name].parent_keys}
+
+    assert "raw/vima_operations" in parents("staging/stg_vima__operation_versions")
+    assert "raw/payshack_payins" in parents("staging/stg_payshack__payin_versions")
+    assert "raw/payshack_payouts" in parents("staging/stg_payshack__payout_versions")
+    assert "raw/payshack_clients" in parents("staging/stg_payshack__clients")
+    assert "raw/source_watermarks" in parents("marts/rpt_source_health")
+    assert parents("raw/source_watermarks") == {"raw/vima_operations", "raw/payshack_payins", "raw/payshack_payouts"}
+    assert "marts/fct_reconciliation" in parents("publish/freshness")
+
+
+def test_keys_mirror_the_warehouse(repository: Any) -> None:
+    layers: dict[str, set[str]] = {}
+    for name in asset_nodes(repository):
+        layer, relation = name.split("/")
+        layers.setdefault(layer, set()).add(relation)
+    assert set(layers) == {"raw", "reference", "staging", "intermediate", "marts", "publish"}
+    assert layers["raw"] == {
+        "vima_operations",
+        "payshack_payins",
+        "payshack_payouts",
+        "payshack_clients",
+        "payshack_resellers",
+        "payshack_service_providers",
+        "quarantine",
+        "source_watermarks",
+        "window_passes",
+        "load_runs",
+    }
+    assert layers["marts"] >= {"fct_transactions", "fct_reconciliation", "rpt_source_health"}
+    assert layers["publish"] == {"freshness"}
+
+
+def test_freshness_policies_are_on_what_feeds_renew_and_nowhere_else(repository: Any) -> None:
+    nodes = asset_nodes(repository)
+    watched = {name for name, node in nodes.items() if node.freshness_policy is not None}
+    assert watched == {
+        name
+        for name, node in nodes.items()
+        if name.startswith(("raw/", "marts/")) and node.group_name != "ingest/bookkeeping"
+    }
+
+
+def test_dbt_tests_and_our_own_looks_are_asset_checks(repository: Any) -> None:
+    checks = {(key.asset_key.to_user_string(), key.name) for key in repository.asset_graph.asset_check_keys}
+    assert ("raw/vima_operations", "source_not_null_raw_vima_operations_record_id") in checks
+    assert any(asset == "marts/fct_reconciliation" for asset, _ in checks)
+    assert {name for asset, name in checks if asset == "marts/rpt_source_health"} >= {
+        "watermark_is_recent_vima_payin",
+        "watermark_is_recent_vima_payout",
+        "watermark_is_recent_payshack_payin",
+        "watermark_is_recent_payshack_payout",
+    }
+    assert ("marts/rpt_metrics_daily", "no_missing_business_day_vima") in checks
+    assert ("marts/fct_reconciliation", "keys_do_not_collide") in checks
+
+
+def test_raw_assets_have_one_run_per_utc_day_today_included(repository: Any) -> None:
+    for name, node in asset_nodes(repository).items():
+        if not name.startswith("raw/") or node.group_name == "ingest/bookkeeping":
+            continue
+        assert node.partitions_def.get_cron_schedule() == "0 0 * * *"
+        assert node.partitions_def.timezone == "UTC"
+        assert node.partitions_def.end_offset == 1
+        assert node.backfill_policy.max_partitions_per_run == 1
+
+
+@pytest.mark.parametrize("job_name", FEED_JOBS)
+def test_a_feed_loads_then_runs_the_models_then_tells(repository: Any, job_name: str) -> None:
+    job = repository.get_job(job_name)
+    assert job.tags["psp/mode"] == "feed"
+    assert job.tags["psp/source"] == FEED_JOBS[job_name]
+    assert job.executor_def.name == "in_process"
+    steps = {node.name for node in job.graph.nodes}
+    load = "raw__vima_operations" if job_name == "vima_feed_job" else "payshack"
+    assert steps >= {load, "models", "publish__freshness"}
+
+
+def test_the_models_have_no_pool_and_the_providers_have_one(repository: Any) -> None:
+    pools = {node.name: node.definition.pool for node in repository.get_job("backfill_job").graph.nodes}
+    assert pools == {"raw__vima_operations": "vima_api", "payshack": "payshack_api"}
+    models = next(node for node in repository.get_job("models_job").graph.nodes if node.name == "models")
+    assert models.definition.pool is None
