@@ -64,7 +64,7 @@ const two = new Intl.NumberFormat("en-IN", { minimumFractionDigits: 2, maximumFr
 const plain = new Intl.NumberFormat("en-IN");
 const label = (name) => name.replace(/([a-z])([A-Z])/g, "$1 $2").replace(/_/g, " ").toLowerCase();
 const moment = (iso) => (iso ? iso.replace("T", " ").slice(0, 19) : "");
-const number = (name, value) => (/amount|volume|balance|commission/i.test(name) ? `₹ ${two.format(value)}` : plain.format(value));
+const number = (name, value) => (/amount|volume|balance|commission/i.test(name) ? `₹\u00a0${two.format(value)}` : plain.format(value));
 
 function show(data) {
   element("reseller").textContent = data.reseller;
