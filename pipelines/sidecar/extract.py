@@ -178,6 +178,8 @@ class Export:
     def _open_snapshot(self) -> None:
         run = self._connection.execute
         run(sql.SQL("set statement_timeout = {}").format(f"{TIMEOUT_MINUTES}min"))
+        # Parallel workers would wait as long as a slow reader does.
+        run("set max_parallel_workers_per_gather = 0")
         run("begin isolation level repeatable read read only")
         fresh = run(freshness.QUERY, freshness.parameters(self._settings)).fetchone()
         self.as_of = fresh[0] if fresh else None
@@ -195,13 +197,15 @@ class Export:
         if self._query is None:
             raise ValueError("an export is opened before it is read")
         sent = -1
-        with self._connection.cursor().copy(self._query, self._filters.used()) as copy:
-            for line in copy:
-                sent += 1
-                if sent % PROGRESS_ROWS == 0 and self._progress:
-                    self._progress(sent, self.rows)
-                yield bytes(line)
-        self._rows_sent = sent
+        try:
+            with self._connection.cursor().copy(self._query, self._filters.used()) as copy:
+                for line in copy:
+                    sent += 1
+                    if sent % PROGRESS_ROWS == 0 and self._progress:
+                        self._progress(sent, self.rows)
+                    yield bytes(line)
+        finally:
+            self._rows_sent = max(sent, 0)
         if self._progress:
             self._progress(sent, self.rows)
 

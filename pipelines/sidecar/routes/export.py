@@ -108,12 +108,14 @@ class Exporters:
         return ExportResponse(self, export)
 
     async def finish(self, export: Export, outcome: Outcome) -> None:
-        """Free the database and the place, whatever the request that asked is going through."""
+        """Free the database and the place, once, whatever the request that asked is going through."""
+        if export not in self._running:
+            return
+        self._running.discard(export)
         with anyio.CancelScope(shield=True):
             try:
                 await self.run(lambda: export.close(outcome))
             finally:
-                self._running.discard(export)
                 self._reserved -= 1
 
     async def run(self, work: Callable[[], T], *, interrupt: Callable[[], None] | None = None) -> T:
@@ -158,7 +160,8 @@ class ExportResponse(StreamingResponse):
             piece := await self._exporters.run(lambda: next(pieces, None), interrupt=self._export.interrupt)
         ) is not None:
             yield piece
-        self._outcome = "completed"
+        # Before the client sees the end, so that whoever has the file also has its cover note.
+        await self._exporters.finish(self._export, "completed")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
