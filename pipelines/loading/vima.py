@@ -1,8 +1,11 @@
 """Loading Vima: the feed by update cursor, and single created days.
 
 The feed goes on from the cursor in raw.source_cursors, chunk by chunk, until a request finds nothing new; only then
-does the watermark move. A window reads one UTC day by the create cursor and never touches cursor or watermark; one that
-was interrupted goes on where its last committed chunk ended.
+does the watermark move. It begins OVERLAP_ROWS before the cursor: an id given out before, but committed by Vima after,
+would otherwise be passed by for ever; what is known is read for nothing.
+
+A window reads one UTC day by the create cursor and never touches cursor or watermark; one that was interrupted goes on
+where its last committed chunk ended.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +28,7 @@ from pipelines.sources.vima.source import ReadProgress, vima_feed, vima_window
 
 PAGES_PER_CHUNK = 200
 MAX_CHUNKS = 10_000
+OVERLAP_ROWS = 100
 
 
 def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> LoadReport:
@@ -38,7 +42,7 @@ def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> L
         HttpTransport(source="Vima", pause_seconds=access.page_pause_seconds) as transport,
     ):
         client = VimaClient(access, transport)
-        read = ReadProgress(cursor=stored_cursor(load.url))
+        read = ReadProgress(cursor=_feed_start(load.url))
         _read_to_the_end(
             load,
             read,
@@ -106,6 +110,20 @@ def stored_cursor(url: str) -> int | None:
             "select cursor_value from raw.source_cursors where source = 'vima' and stream = %s", (OPERATIONS.table,)
         ).fetchone()
     return int(row[0]) if row else None
+
+
+def _feed_start(url: str) -> int | None:
+    """The update id to begin with: the stored cursor, less the newest OVERLAP_ROWS known up to it."""
+    cursor = stored_cursor(url)
+    if cursor is None:
+        return None
+    with connect(url, role=LOADER, application="psp-load") as connection:
+        row = connection.execute(
+            "select min(source_order) from (select source_order from raw.vima_operations where source_order <= %s"
+            " order by source_order desc limit %s) as newest",
+            (cursor, OVERLAP_ROWS),
+        ).fetchone()
+    return cursor if row is None or row[0] is None else int(row[0])
 
 
 def _read_to_the_end(load: Load, read: ReadProgress, chunk: Callable[[], Any], progress: Progress | None) -> None:

@@ -31,6 +31,9 @@ begin
 end
 $$;
 
+-- A feed begins a little before its cursor, see loading/vima.py.
+create index if not exists vima_operations_source_order on raw.vima_operations (source_order);
+
 -- Records that break the contract, with the reason. The rest of their page loads.
 create table if not exists raw.quarantine (
     quarantine_id bigint generated always as identity primary key,
