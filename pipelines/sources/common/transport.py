@@ -142,7 +142,7 @@ class PoliteTransport(ABC):
         )
 
     def _wait(self, state: RetryCallState) -> float:
-        backoff = wait_exponential_jitter(initial=0.5, max=self._patience.longest_wait, jitter=0.5)(state)
+        backoff = wait_exponential_jitter(multiplier=0.5, max=self._patience.longest_wait, jitter=0.5)(state)
         failure = state.outcome.exception() if state.outcome else None
         asked = failure.retry_after if isinstance(failure, Retryable) else None
         # The provider's wish is a lower bound, spread a little so that several clients do not return together.
