@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from psycopg import sql
 
@@ -17,6 +18,10 @@ from pipelines.core import embedded_postgres
 from pipelines.core.postgres import connect, prepare_warehouse
 from pipelines.core.settings import Settings, load_settings
 from tests.sandbox import Providers, sandbox_providers
+
+# How long an example takes depends on who else uses the machine; that tests hang is seen by pytest's own time-out.
+hypothesis.settings.register_profile("psp", deadline=None)
+hypothesis.settings.load_profile("psp")
 
 _numbers = itertools.count(1)
 

@@ -21,7 +21,7 @@ from pipelines.sources.common.transport import GLANCE, HttpTransport
 from pipelines.sources.payshack.client import Listing, open_kept_client
 from pipelines.sources.payshack.schema import TRANSACTIONS
 from pipelines.sources.vima.client import PAGE_SIZE, VimaClient
-from pipelines.sources.vima.source import ReadProgress, vima_feed
+from pipelines.sources.vima.source import ReadProgress, feed_pages
 
 
 def vima_has_news(settings: Settings) -> bool:
@@ -32,7 +32,7 @@ def vima_has_news(settings: Settings) -> bool:
     before = stored_cursor(url)
     read = ReadProgress(cursor=before)
     with HttpTransport(source="Vima", patience=GLANCE) as transport:
-        for _ in vima_feed(VimaClient(access, transport), progress=read, clock=settings.clock, max_pages=1):
+        for _ in feed_pages(VimaClient(access, transport), progress=read, clock=settings.clock, max_pages=1):
             # An inclusive cursor shows its own rows again, which is no news; a page full of them may hide some.
             if read.cursor != before or read.rows >= PAGE_SIZE:
                 return True

@@ -10,7 +10,8 @@ where its last committed chunk ended.
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from typing import Any
+
+import pyarrow as pa
 
 from pipelines.core.errors import SourceUnavailable
 from pipelines.core.postgres import LOADER, connect
@@ -24,7 +25,7 @@ from pipelines.sources.common.pace import Pace
 from pipelines.sources.common.transport import HttpTransport
 from pipelines.sources.vima.client import VimaClient
 from pipelines.sources.vima.schema import OPERATIONS
-from pipelines.sources.vima.source import ReadProgress, vima_feed, vima_window
+from pipelines.sources.vima.source import ReadProgress, feed_pages, vima_resource, window_pages
 
 PAGES_PER_CHUNK = 200
 MAX_CHUNKS = 10_000
@@ -46,7 +47,7 @@ def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> L
         _read_to_the_end(
             load,
             read,
-            lambda: vima_feed(client, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
+            lambda: feed_pages(client, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
             progress,
         )
         for flow in ("payin", "payout"):
@@ -73,7 +74,7 @@ def load_vima_window(
         _read_to_the_end(
             load,
             read,
-            lambda: vima_window(client, day=day, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
+            lambda: window_pages(client, day=day, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
             progress,
         )
         # Vima tells no total of its own; the part that was read before an interruption is counted in the raw log.
@@ -126,9 +127,11 @@ def _feed_start(url: str) -> int | None:
     return cursor if row is None or row[0] is None else int(row[0])
 
 
-def _read_to_the_end(load: Load, read: ReadProgress, chunk: Callable[[], Any], progress: Progress | None) -> None:
+def _read_to_the_end(
+    load: Load, read: ReadProgress, chunk: Callable[[], Iterator[pa.Table]], progress: Progress | None
+) -> None:
     for _ in range(MAX_CHUNKS):
-        load.commit(chunk())
+        load.commit(vima_resource(chunk))
         load.report.pages, load.report.rows_read = read.pages, read.rows
         if progress:
             progress(load.report)

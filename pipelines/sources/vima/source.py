@@ -1,4 +1,4 @@
-"""Vima as dlt resources: the feed by update cursor and one created day by create cursor.
+"""Reading Vima: the feed by update cursor, and one created day by create cursor; and both as dlt resources.
 
     GET /operation (100 rows) -> one pyarrow.Table per page, rows not seen before in this read
 
@@ -151,21 +151,22 @@ def _identity(raw: msgspec.Raw, order_field: str) -> tuple[str, int | None]:
     return identity, order_number(getattr(ids, order_field))
 
 
-def vima_feed(client: VimaClient, *, progress: ReadProgress, clock: Clock, max_pages: int) -> Any:
-    """Every operation created or changed after `progress.cursor`, as a dlt resource of Arrow pages: one chunk.
+def feed_pages(client: VimaClient, *, progress: ReadProgress, clock: Clock, max_pages: int) -> Iterator[pa.Table]:
+    """Every operation created or changed from `progress.cursor` on, page by page: one chunk.
 
     While `progress.complete_at` is None there is more: the next call goes on from `progress.cursor`.
     """
-    walk = _Walk(client, "operation_update_id", {}, progress, clock, "feed", "")
-    return _resource(lambda: walk.tables(max_pages))
+    return _Walk(client, "operation_update_id", {}, progress, clock, "feed", "").tables(max_pages)
 
 
-def vima_window(client: VimaClient, *, day: date, progress: ReadProgress, clock: Clock, max_pages: int) -> Any:
-    """Every operation created on one UTC day, in its current state, as a dlt resource of Arrow pages: one chunk."""
+def window_pages(
+    client: VimaClient, *, day: date, progress: ReadProgress, clock: Clock, max_pages: int
+) -> Iterator[pa.Table]:
+    """Every operation created on one UTC day, in its current state, page by page: one chunk."""
     scope = day.isoformat()
-    walk = _Walk(client, "operation_create_id", {"date": scope}, progress, clock, "window", scope)
-    return _resource(lambda: walk.tables(max_pages))
+    return _Walk(client, "operation_create_id", {"date": scope}, progress, clock, "window", scope).tables(max_pages)
 
 
-def _resource(pages: Callable[[], Iterator[pa.Table]]) -> Any:
+def vima_resource(pages: Callable[[], Iterator[pa.Table]]) -> Any:
+    """Pages as the dlt resource that a load commits."""
     return dlt.resource(pages, name=OPERATIONS.table, write_disposition="append")
