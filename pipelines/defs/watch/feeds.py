@@ -98,7 +98,7 @@ def _decide(instance: dg.DagsterInstance, feed: Feed, settings: Settings) -> dg.
         if feed.source != "payshack":
             raise
         # Its run has failed and said so; until the cool-down is over there is nothing to add.
-        return dg.SkipReason(redact(str(error)))
+        return dg.SkipReason(f"{redact(str(error))}.")
     last = last_feed_at(settings, feed.source)
     due_at = last + timedelta(minutes=QUIET_MINUTES) if last else settings.clock()
     if news is False and settings.clock() < due_at:
