@@ -1,7 +1,7 @@
 """A fresh warehouse with the dbt project parsed for it, and dbt itself, run as the platform runs it."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,7 +55,7 @@ class Warehouse:
         with _profile(self.url):
             return dbtRunner(manifest=self.project.as_manifest()).invoke([*arguments, *project_flags(), *flags])
 
-    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    def query(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
         """Rows of a statement, committed."""
         with connect(self.url, application="test") as connection:
             cursor = connection.cursor(row_factory=dict_row).execute(statement.encode(), parameters)

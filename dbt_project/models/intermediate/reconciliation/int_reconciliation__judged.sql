@@ -55,12 +55,13 @@ parameters as (
 -- One reference on two successful records of a source within the window: both are shown, neither is matched by it.
 sharing_references as (
 
+    {% for reference in ['utr', 'rrn'] %}
     select compared.reconciliation_id
     from compared
     cross join parameters
     inner join successes
         on
-            compared.utr = successes.utr
+            compared.{{ reference }} = successes.{{ reference }}
             and compared.flow = successes.flow
             and compared.payshack_transaction_id <> successes.transaction_id
     where
@@ -68,20 +69,8 @@ sharing_references as (
         and successes.placed_at
         between compared.payshack_placed_at - parameters.reference_window
         and compared.payshack_placed_at + parameters.reference_window
-    union
-    select compared.reconciliation_id
-    from compared
-    cross join parameters
-    inner join successes
-        on
-            compared.rrn = successes.rrn
-            and compared.flow = successes.flow
-            and compared.payshack_transaction_id <> successes.transaction_id
-    where
-        compared.payshack_class = 'S'
-        and successes.placed_at
-        between compared.payshack_placed_at - parameters.reference_window
-        and compared.payshack_placed_at + parameters.reference_window
+    {% if not loop.last %}union{% endif %}
+    {% endfor %}
 
 ),
 

@@ -1,0 +1,33 @@
+"""The whole project as CI builds it: seeds, models, unit tests and data tests on a fresh warehouse."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from pipelines.core.postgres import connect
+from tests.integration.dbt.conftest import Warehouse
+from tests.integration.dbt.worlds import World, insert_log
+
+NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+
+def test_everything_builds_and_every_test_passes(dbt_warehouse: Warehouse) -> None:
+    with connect(dbt_warehouse.url) as connection:
+        insert_log(connection, World(7, start=NOW - timedelta(days=3), length=timedelta(days=2)).log)
+    outcome = dbt_warehouse.invoke(NOW, ["build"])
+    failed = [
+        f"{result.node.name}: {result.message}"
+        for result in outcome.result or []
+        if result.status not in ("success", "pass", "no-op")
+    ]
+    assert not failed, "\n".join(failed)
+    assert outcome.success, outcome.exception
+    kinds = Counter(str(result.node.resource_type.value) for result in outcome.result)
+    assert kinds["unit_test"] >= 56
+    assert kinds["test"] >= 114
+
+
+def test_a_build_without_data_is_sound(dbt_warehouse: Warehouse) -> None:
+    outcome = dbt_warehouse.invoke(NOW, ["build", "--exclude-resource-type", "unit_test"])
+    assert outcome.success, [result.message for result in outcome.result or [] if result.status != "pass"]
+    assert dbt_warehouse.marts()["fct_reconciliation"] == []
+    assert len(dbt_warehouse.marts()["rpt_source_health"]) == 4
