@@ -149,11 +149,11 @@ def check_browser(settings: Settings) -> Finding:
 
 def check_vima(settings: Settings) -> Finding:
     """Vima answers and takes the key."""
-    from pipelines.sources.common.transport import HttpTransport
+    from pipelines.sources.common.transport import GLANCE, HttpTransport
     from pipelines.sources.vima.client import VimaClient
 
     access = vima_access(settings)
-    with HttpTransport(source="Vima") as transport:
+    with HttpTransport(source="Vima", patience=GLANCE) as transport:
         VimaClient(access, transport).page(from_operation_update_id="0", count=1)
     return Finding(name="Vima", state="ok", text=f"answers at {access.base_url}, the key is accepted")
 

@@ -4,7 +4,7 @@ feed (no dates): what is new or changed since the last pass           -> raw -> 
 window (--from --to): each UTC created day again, a failing day apart -> raw -> models -> announcement
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,26 +15,16 @@ from rich.table import Table
 from pipelines.commands.console import Screen, Step
 from pipelines.commands.dates import day_range, parse_day
 from pipelines.commands.parts import running_parts
-from pipelines.core.errors import (
-    BrowserError,
-    DatabaseError,
-    PlatformError,
-    SettingsError,
-    SourceAuthError,
-    SourceUnavailable,
-)
+from pipelines.core.errors import PlatformError, SourceUnavailable
 from pipelines.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pipelines.loading.report import LoadReport
 
 Source = Literal["vima", "payshack"]
-Load = Callable[[Callable[["LoadReport"], None]], "LoadReport"]
+Progress = Callable[["LoadReport"], None]
 
 TITLES: dict[Source, str] = {"vima": "Vima", "payshack": "PayShack"}
-
-HOPELESS = (SourceAuthError, SettingsError, DatabaseError, BrowserError)
-"""Failures that meet the next day just the same; going on could lock an account."""
 
 SILENCE_LIMIT = 3
 """Days in a row on which a provider did not answer, after which the others are not tried."""
@@ -98,58 +88,62 @@ def sync(
         raise typer.Exit(1)
 
 
-def _load(settings: Settings, source: Source, days: list[date], screen: Screen) -> Iterator[Pass]:
+def _load(settings: Settings, source: Source, days: list[date], screen: Screen) -> list[Pass]:
     title = TITLES[source]
+    passes: list[Pass] = []
     with screen.step(title) as step:
-        passes: list[Pass] = []
-        for place, day in enumerate(days or [None], start=1):
-            where = f"day {place} of {len(days)}, {day}" if day else ""
-            one = _one_pass(settings, source, day, step, where)
+
+        def progress(report: "LoadReport") -> None:
+            where = f"{len(passes)} of {len(days)} days done, {report.scope}" if days else "reading"
+            step.note(f"{where} · {report.pages:,} pages, {report.rows_read:,} rows")
+
+        tries = _window_passes(settings, source, days, progress) if days else _feed_pass(settings, source, progress)
+        for one in tries:
             passes.append(one)
-            if _is_hopeless(passes):
-                break
-        failed = [one for one in passes if one.error]
-        rows = sum(one.report.rows_new for one in passes if one.report)
-        read = sum(one.report.rows_read for one in passes if one.report)
-        text = f"{title}: {rows:,} new of {read:,} rows read"
-        if failed:
-            step.failed()
-            text += f"; {len(failed)} of {len(days)} days failed" if days else "; failed"
-            if len(passes) < len(days):
-                text += f", {len(days) - len(passes)} not tried"
-        step.done(text)
-    yield from passes
+            if _is_silent(passes):
+                tries.close()
+        _tell(step, title, passes, days)
+    return passes
 
 
-def _one_pass(settings: Settings, source: Source, day: date | None, step: Step, where: str) -> Pass:
-    one = Pass(source=source, scope=day.isoformat() if day else "feed")
+def _tell(step: Step, title: str, passes: list[Pass], days: list[date]) -> None:
+    rows = sum(one.report.rows_new for one in passes if one.report)
+    read = sum(one.report.rows_read for one in passes if one.report)
+    text = f"{title}: {rows:,} new of {read:,} rows read"
+    failed = [one for one in passes if one.error]
+    if failed:
+        step.failed()
+        text += f"; {len(failed)} of {len(days)} days failed" if days else "; failed"
+        if len(passes) < len(days):
+            text += f", {len(days) - len(passes)} not tried"
+    step.done(text)
 
-    def progress(report: "LoadReport") -> None:
-        step.note(f"{where} · {report.pages:,} pages, {report.rows_read:,} rows".lstrip(" ·"))
 
-    step.note(where or "signing in and reading" if source == "payshack" else where or "reading")
-    try:
-        one.report = _loader(settings, source, day)(progress)
-    except PlatformError as error:
-        one.error = error
-    return one
-
-
-def _loader(settings: Settings, source: Source, day: date | None) -> Load:
+def _feed_pass(settings: Settings, source: Source, progress: Progress) -> Generator[Pass, None, None]:
     # Imported here: the loader brings a second of imports that no other command needs.
-    from pipelines.loading.payshack import load_payshack_feed, load_payshack_window
-    from pipelines.loading.vima import load_vima_feed, load_vima_window
+    from pipelines.loading.payshack import load_payshack_feed
+    from pipelines.loading.vima import load_vima_feed
 
-    if day is None:
-        feed = load_vima_feed if source == "vima" else load_payshack_feed
-        return lambda progress: feed(settings, progress=progress)
-    window = load_vima_window if source == "vima" else load_payshack_window
-    return lambda progress: window(settings, day, progress=progress)
+    load = load_vima_feed if source == "vima" else load_payshack_feed
+    try:
+        yield Pass(source=source, scope="feed", report=load(settings, progress=progress))
+    except PlatformError as error:
+        yield Pass(source=source, scope="feed", error=error)
 
 
-def _is_hopeless(passes: list[Pass]) -> bool:
-    if isinstance(passes[-1].error, HOPELESS):
-        return True
+def _window_passes(
+    settings: Settings, source: Source, days: list[date], progress: Progress
+) -> Generator[Pass, None, None]:
+    from pipelines.loading.payshack import load_payshack_windows
+    from pipelines.loading.vima import load_vima_windows
+
+    load = load_vima_windows if source == "vima" else load_payshack_windows
+    for outcome in load(settings, days, progress=progress):
+        if outcome.report or outcome.error:
+            yield Pass(source=source, scope=outcome.day.isoformat(), report=outcome.report, error=outcome.error)
+
+
+def _is_silent(passes: list[Pass]) -> bool:
     newest = passes[-SILENCE_LIMIT:]
     return len(newest) == SILENCE_LIMIT and all(isinstance(one.error, SourceUnavailable) for one in newest)
 
