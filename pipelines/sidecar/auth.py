@@ -46,8 +46,9 @@ class Caller:
 class Gate:
     """The keys, the tickets and the pace of one process."""
 
-    def __init__(self, keys: KeyRing, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, keys: KeyRing, *, burst: int = BURST, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
+        self._burst = float(burst)
         self._now = monotonic
         self._tickets: dict[str, tuple[float, Caller]] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -88,8 +89,8 @@ class Gate:
 
     def _pace(self, key_id: str) -> None:
         now = self._now()
-        tokens, since = self._buckets.get(key_id, (float(BURST), now))
-        tokens = min(float(BURST), tokens + (now - since) * REQUESTS_PER_SECOND)
+        tokens, since = self._buckets.get(key_id, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - since) * REQUESTS_PER_SECOND)
         if tokens < 1:
             self._buckets[key_id] = (tokens, now)
             raise TooManyRequests(

@@ -23,7 +23,7 @@ socket_router = APIRouter()
 
 PROTOCOL = "psp.v1"
 TICKET_PREFIX = "ticket."
-CHECK_SECONDS = 30.0
+CHECK_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 
 POLICY_VIOLATION = 1008

@@ -5,7 +5,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from websockets.sync.client import connect as open_socket
 from pipelines.core.postgres import FRESHNESS_CHANNEL, connect
 from pipelines.sidecar.keys import create_key, revoke_key
 from pipelines.sidecar.live import EVENTS, QUEUE_LENGTH
+from pipelines.sidecar.routes.live import CHECK_SECONDS
 
 PING = {"source": "vima", "flow": "payin", "rows": 7, "watermark": "2026-01-20T12:00:00+00:00", "lag_seconds": 1.5}
 
@@ -248,7 +248,7 @@ def test_a_stuck_client_is_dropped_and_harms_none(marts: str, start_sidecar: Cal
         with stuck_client(own) as stuck:
             slowest = 0.0
             # Enough to fill socket buffers and queue of one that reads nothing, while the other must see each at once.
-            for number in range(QUEUE_LENGTH * 30):
+            for number in range(QUEUE_LENGTH * 15):
                 began = time.monotonic()
                 notify(database, PING | {"rows": number, "padding": "x" * 7000})
                 assert receive(good)["data"]["rows"] == number
@@ -259,7 +259,7 @@ def test_a_stuck_client_is_dropped_and_harms_none(marts: str, start_sidecar: Cal
             while chunk := stuck.recv(1 << 20):
                 received += len(chunk)
             # The server ended it: it got a part of what was sent, and then the end.
-            assert received < QUEUE_LENGTH * 30 * 7000
+            assert received < QUEUE_LENGTH * 15 * 7000
         assert say(good, type="ping")["type"] == "pong"
 
 
@@ -284,10 +284,7 @@ def stuck_client(running: Any) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_a_client_whose_key_is_revoked_is_let_go(
-    marts: str, start_sidecar: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PSP_TEST", "1")
+def test_a_client_whose_key_is_revoked_is_let_go(marts: str, start_sidecar: Callable[..., Any]) -> None:
     with start_sidecar(marts) as own:
         own.keys["short"] = create_key(own.settings, name="short", scopes=["read"])
         with feed(own, "short") as connection:
@@ -295,6 +292,6 @@ def test_a_client_whose_key_is_revoked_is_let_go(
             revoke_key(own.settings, "short")
 
             with pytest.raises(ConnectionClosed) as closed:
-                receive(connection, timeout=timedelta(seconds=40).total_seconds())
+                receive(connection, timeout=2 * CHECK_SECONDS)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008
