@@ -1,4 +1,4 @@
-"""Cost follows what changed: an incremental run over a long history reads the rows it needs by index, not the tables."""
+"""Cost follows what changed: an incremental run over a long history reads its rows by index, not the tables."""
 
 from datetime import UTC, datetime, timedelta
 
