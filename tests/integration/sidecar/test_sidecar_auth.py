@@ -1,11 +1,11 @@
 """Who gets in: a good key with the scope, sent as a bearer header, and nobody else."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from starlette.testclient import TestClient
 
 from pipelines.core.settings import load_settings
 from pipelines.sidecar.app import create_app
@@ -146,10 +146,17 @@ def test_a_reader_of_the_marts_cannot_forge_the_audit_trail(database: psycopg.Co
 
 def test_too_many_requests_are_told_when_to_come_back(sidecar: Any) -> None:
     app = create_app(sidecar.settings)
-    headers = {"Authorization": f"Bearer {sidecar.keys['all']}"}
-    with TestClient(app, headers=headers) as client:
-        app.state.gate = Gate(KeyRing(sidecar.settings), burst=2, monotonic=lambda: 0.0)
-        answers = [client.get("/api/v1/transactions/none") for _ in range(3)]
+
+    async def asked_three_times() -> list[httpx.Response]:
+        headers = {"Authorization": f"Bearer {sidecar.keys['all']}"}
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=sidecar.url, headers=headers) as client,
+        ):
+            app.state.gate = Gate(KeyRing(sidecar.settings), burst=2, monotonic=lambda: 0.0)
+            return [await client.get("/api/v1/transactions/none") for _ in range(3)]
+
+    answers = asyncio.run(asked_three_times())
 
     assert [answer.status_code for answer in answers] == [404, 404, 429]
     assert code_of(answers[-1]) == (429, "RATE_LIMIT_EXCEEDED")
