@@ -83,8 +83,10 @@ class TransactionFilters(Filters):
         "flow": "flow = any(%(flow)s)",
         "currency": "currency = any(%(currency)s)",
         "payment_method": "payment_method = any(%(payment_method)s)",
-        "search": "(transaction_id = %(search)s or source_txn_id = %(search)s or order_key = %(search)s"
-        " or utr = %(search)s)",
+        # Found first, by four indexes, and sorted then: the planner else may walk the order's index to its end.
+        "search": "transaction_id = any(array(select found.transaction_id from marts.fct_transactions as found"
+        " where found.transaction_id = %(search)s or found.source_txn_id = %(search)s"
+        " or found.order_key = %(search)s or found.utr = %(search)s))",
     }
 
     source: Many[Source]
