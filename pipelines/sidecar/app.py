@@ -13,8 +13,10 @@ from pipelines.sidecar.dagster_client import DagsterClient
 from pipelines.sidecar.database import Database
 from pipelines.sidecar.errors import install_error_handlers
 from pipelines.sidecar.keys import KeyRing
+from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.live import Feed
 from pipelines.sidecar.routes import export, health, live, metrics, reconciliation, sync, transactions
+from pipelines.sidecar.shapes import Reconciliation, Transaction
 
 DESCRIPTION = """Read API, exports and live pings over the marts. Amounts are exact decimals in JSON strings;
 instants are UTC; `from_date` and `to_date` are business dates, inclusive.
@@ -40,6 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.gate = Gate(KeyRing(settings))
             app.state.health = health.HealthCheck(database, dagster)
+            app.state.transactions = Lister(database, fact="fct_transactions", row=Transaction, unique="transaction_id")
+            app.state.reconciliations = Lister(
+                database, fact="fct_reconciliation", row=Reconciliation, unique="reconciliation_id"
+            )
             app.state.feed = feed
             app.state.exporters = exporters
             yield

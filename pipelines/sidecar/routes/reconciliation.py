@@ -11,8 +11,9 @@ from pipelines.sidecar.answers import Answer, Listing, Strict, paging, respond
 from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Database
 from pipelines.sidecar.filters import BusinessDate, DiscrepancyFilters, Page, SummaryFilters
+from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.periods import Period, period_of
-from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation, columns
+from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation
 
 router = APIRouter(prefix="/reconciliation", tags=["reconciliation"])
 
@@ -65,10 +66,6 @@ MONEY = sql.SQL(
     group by currency
     order by currency
     """
-)
-COUNT = sql.SQL("select count(*) as total from marts.fct_reconciliation where {where}")
-LIST = sql.SQL(
-    "select {columns} from marts.fct_reconciliation where {where} order by {order} limit %(limit)s offset %(offset)s"
 )
 
 
@@ -158,15 +155,9 @@ async def summary(request: Request, caller: ReadCaller, asked: Annotated[Summary
 @router.get("/discrepancies", response_model=Listing[Reconciliation])
 async def discrepancies(request: Request, caller: ReadCaller, asked: Annotated[DiscrepancyQuery, Query()]) -> Response:
     """Rows whose two sides disagree or of which one is missing, one page of them."""
-    database: Database = request.app.state.database
-    where, parameters = asked.where(), asked.used() | asked.window()
-    query = LIST.format(
-        columns=columns(Reconciliation), where=where, order=asked.ordering(asked.sort_by, "reconciliation_id")
-    )
-    async with database.snapshot() as reader:
-        total = await reader.total(COUNT.format(where=where), parameters)
-        rows = await reader.rows(query, parameters) if total > parameters["offset"] else []
-    return respond(rows, reader.freshness, page=paging(page=asked.page, limit=asked.limit, total=total))
+    lister: Lister = request.app.state.reconciliations
+    rows, total, fresh = await lister.page(asked, asked, asked.sort_by)
+    return respond(rows, fresh, page=paging(page=asked.page, limit=asked.limit, total=total))
 
 
 def _period(request: Request, asked: SummaryQuery) -> Period:

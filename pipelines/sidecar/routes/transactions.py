@@ -12,16 +12,13 @@ from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import ROLE, Database
 from pipelines.sidecar.errors import NotFound
 from pipelines.sidecar.filters import Page, TransactionFilters
+from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.shapes import Reconciliation, Transaction, Version, columns
 
 router = APIRouter(tags=["transactions"])
 
 TransactionId = Annotated[str, Path(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
-COUNT = sql.SQL("select count(*) as total from marts.fct_transactions where {where}")
-LIST = sql.SQL(
-    "select {columns} from marts.fct_transactions where {where} order by {order} limit %(limit)s offset %(offset)s"
-)
 ONE = sql.SQL("select {columns} from marts.fct_transactions where transaction_id = %(id)s").format(
     columns=columns(Transaction)
 )
@@ -83,15 +80,9 @@ async def list_transactions(
     request: Request, caller: ReadCaller, asked: Annotated[TransactionQuery, Query()]
 ) -> Response:
     """Payment records, one page of them. Nulls sort as the greatest value."""
-    database: Database = request.app.state.database
-    where, parameters = asked.where(), asked.used() | asked.window()
-    query = LIST.format(
-        columns=columns(Transaction), where=where, order=asked.ordering(asked.sort_by, "transaction_id")
-    )
-    async with database.snapshot() as reader:
-        total = await reader.total(COUNT.format(where=where), parameters)
-        rows = await reader.rows(query, parameters) if total > parameters["offset"] else []
-    return respond(rows, reader.freshness, page=paging(page=asked.page, limit=asked.limit, total=total))
+    lister: Lister = request.app.state.transactions
+    rows, total, fresh = await lister.page(asked, asked, asked.sort_by)
+    return respond(rows, fresh, page=paging(page=asked.page, limit=asked.limit, total=total))
 
 
 @router.get("/transactions/{transaction_id}", response_model=Answer[TransactionDetail])

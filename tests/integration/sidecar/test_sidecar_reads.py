@@ -131,6 +131,24 @@ def test_every_answer_says_how_fresh_it_is(api: httpx.Client) -> None:
         assert (meta["as_of"], meta["stale"]) == ("2026-01-20T11:58:30Z", False)
 
 
+def test_a_total_follows_the_mart(api: httpx.Client, database: psycopg.Connection) -> None:
+    def total() -> int:
+        return int(api.get("/transactions", params={"search": "ORD00013"}).json()["meta"]["total"])
+
+    assert (total(), total()) == (2, 2)
+    database.execute(
+        "create temp table extra as"
+        " select * from marts.fct_transactions where transaction_id = 'payshack:payin:T00013';"
+        " update extra set transaction_id = 'payshack:payin:extra', changed_xid = pg_current_xact_id()::text::bigint;"
+        " insert into marts.fct_transactions select * from extra"
+    )
+    try:
+        assert (total(), total()) == (3, 3)
+    finally:
+        database.execute("delete from marts.fct_transactions where transaction_id = 'payshack:payin:extra'")
+    assert total() == 2
+
+
 def test_a_page_beyond_the_end_is_empty_and_counts_right(api: httpx.Client) -> None:
     body = api.get("/transactions", params={"page": 10_000_000, "limit": 100}).json()
 
