@@ -11,6 +11,7 @@ watermark. A first load that dies goes on at the day where it stopped, since fin
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -30,9 +31,10 @@ from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS
 from pipelines.sources.payshack.source import (
     MAX_ROUNDS,
     DayProgress,
-    payshack_directory,
-    payshack_orders,
-    payshack_window,
+    day_pages,
+    directory_pages,
+    order_pages,
+    payshack_resource,
 )
 
 HISTORY_DAYS_LIMIT = 3660
@@ -183,7 +185,8 @@ def _load_day(load: Load, client: PayShackClient, flow: str, day: date, progress
     clock = load.settings.clock
     mode = load.report.mode
     read = DayProgress()
-    load.commit(payshack_window(client, flow=flow, day=day, progress=read, clock=clock, load_mode=mode))
+    pages = partial(day_pages, client, flow=flow, day=day, progress=read, clock=clock, load_mode=mode)
+    load.commit(payshack_resource(TRANSACTIONS[flow].table, pages))
     load.report.pages += read.pages
     load.report.rows_read += read.rows
     if progress:
@@ -216,11 +219,15 @@ def _recheck(load: Load, client: PayShackClient, flow: str) -> None:
     load.report.orders_due += len(due)
     for begin in range(0, min(len(due), settings.payshack_recheck_limit), ORDERS_PER_CHUNK):
         asked = due[begin : min(begin + ORDERS_PER_CHUNK, settings.payshack_recheck_limit)]
-        load.commit(payshack_orders(client, flow=flow, order_ids=asked, clock=settings.clock))
+        pages = partial(order_pages, client, flow=flow, order_ids=asked, clock=settings.clock)
+        load.commit(payshack_resource(TRANSACTIONS[flow].table, pages))
         note_rechecked(load.url, "payshack", flow, asked, settings.clock())
         load.report.orders_rechecked += len(asked)
 
 
 def _directories(load: Load, client: PayShackClient) -> list[object]:
     mode, clock = load.report.mode, load.settings.clock
-    return [payshack_directory(client, entity=entity, clock=clock, load_mode=mode) for entity in DIRECTORY_SPECS]
+    return [
+        payshack_resource(spec.table, partial(directory_pages, client, entity=entity, clock=clock, load_mode=mode))
+        for entity, spec in DIRECTORY_SPECS.items()
+    ]

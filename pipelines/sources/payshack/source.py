@@ -1,4 +1,4 @@
-"""PayShack as dlt resources: one UTC created day of a flow, some orders, and the directories.
+"""Reading PayShack: one UTC created day of a flow, some orders, and the directories; and all as dlt resources.
 
 A listing is newest first and shifts while it is read: new rows push older ones on (seen twice), a removed or re-dated
 one pulls one back (missed). A reading of a day therefore looks at the records that existed when it began, those up to
@@ -11,7 +11,7 @@ most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress`
 stopped it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -27,6 +27,8 @@ from pipelines.sources.payshack.client import PAGE_SIZE, Listing, PayShackClient
 from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS
 
 MAX_ROUNDS = 5
+SLACK = 10 * PAGE_SIZE
+"""How many records may come in while a day is read, beside as many as it had, before that reading is given up."""
 
 
 class _Facts(msgspec.Struct, rename="camel"):
@@ -73,42 +75,36 @@ class _Round:
             self.newest = max((created for _, created in facts if created is not None), default=None)
         self.created.update(facts)
 
-    def came_since(self, facts: Iterable[tuple[str, datetime | None]]) -> set[str]:
-        """Ids of records newer than any that was there when the reading began."""
-        return {
-            identity
-            for identity, created in facts
-            if created is not None and (self.newest is None or created > self.newest)
-        }
+    def is_newer(self, created: datetime | None) -> bool:
+        """Whether a record came since the reading began: it is newer than any of those that were there."""
+        return created is not None and (self.newest is None or created > self.newest)
 
     @property
     def found(self) -> int:
-        return len(self.created) - len(self.came_since(self.created.items()))
+        return sum(not self.is_newer(created) for created in self.created.values())
 
 
-def payshack_window(
+def day_pages(
     client: PayShackClient, *, flow: str, day: date, progress: DayProgress, clock: Clock, load_mode: str
-) -> Any:
-    """Every record of `flow` created on one UTC day, as a dlt resource of Arrow pages."""
-
-    def pages() -> Iterator[pa.Table]:
-        progress.started_at = clock()
-        while progress.rounds < MAX_ROUNDS and not progress.is_complete:
-            progress.rounds += 1
-            try:
-                yield from _one_round(client, flow, day, progress, clock, load_mode)
-            except SourceError as error:
-                if not progress.pages:
-                    raise
-                progress.failure = error
-                return
-
-    return _resource(TRANSACTIONS[flow].table, pages)
+) -> Iterator[pa.Table]:
+    """Every record of `flow` created on one UTC day, page by page."""
+    progress.started_at = clock()
+    is_outrun = False
+    while progress.rounds < MAX_ROUNDS and not progress.is_complete and not is_outrun:
+        progress.rounds += 1
+        try:
+            is_outrun = yield from _one_round(client, flow, day, progress, clock, load_mode)
+        except SourceError as error:
+            if not progress.pages:
+                raise
+            progress.failure = error
+            return
 
 
 def _one_round(
     client: PayShackClient, flow: str, day: date, progress: DayProgress, clock: Clock, load_mode: str
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, bool]:
+    """Returns whether it was given up because more records come in than are read."""
     reading = _Round()
     number = 0
     while True:
@@ -124,26 +120,34 @@ def _one_round(
                 observed_at=observed_at, load_mode=load_mode, load_scope=day.isoformat(), load_page=number
             )
             yield build_page(fresh, spec=TRANSACTIONS[flow], provenance=provenance)
+        progress.total, progress.found = reading.total_before or 0, reading.found
         # Ends on an empty page, not on a short one; the total bounds the walk should the provider repeat its last page.
         if not listing.transactions or number * PAGE_SIZE >= listing.total_records:
             break
-    progress.total = reading.total_before or 0
-    progress.found = reading.found
+        if number * PAGE_SIZE >= 2 * progress.total + SLACK:
+            return True
     # A single page is one moment; more than one need a look whether the list is still the one that was read.
-    total_after = progress.total if number == 1 else _total_after(client, flow, day, reading)
+    came_in = listing.total_records - progress.total
+    total_after = progress.total if number == 1 else _total_after(client, flow, day, reading, came_in)
     progress.is_complete = progress.found == progress.total == total_after
+    return False
 
 
-def _total_after(client: PayShackClient, flow: str, day: date, reading: _Round) -> int:
-    """The provider's total now, less the records that came since the reading began."""
-    number, since = 0, set[str]()
-    while True:
-        number += 1
+def _total_after(client: PayShackClient, flow: str, day: date, reading: _Round, came_in: int) -> int | None:
+    """How many records now exist besides those that came since; None where they are not to be found.
+
+    One answer tells: its total, less the place in the list of the first record that was there before. `came_in` is by
+    how much the total has grown so far, hence about where to look.
+    """
+    first = max(0, came_in) // PAGE_SIZE + 1
+    for number in range(first, first + SLACK // PAGE_SIZE):
         listing = client.day(flow, day, page=number)
-        newer = reading.came_since(_facts_of(raw) for raw in listing.transactions)
-        since |= newer
-        if len(newer) < PAGE_SIZE:
-            return listing.total_records - len(since)
+        for place, raw in enumerate(listing.transactions):
+            if not reading.is_newer(_facts_of(raw)[1]):
+                return listing.total_records - (number - 1) * PAGE_SIZE - place
+        if len(listing.transactions) < PAGE_SIZE:
+            return 0
+    return None
 
 
 def _facts_of(raw: msgspec.Raw) -> tuple[str, datetime | None]:
@@ -170,40 +174,31 @@ def _fresh(records: list[msgspec.Raw], progress: DayProgress) -> list[msgspec.Ra
     return fresh
 
 
-def payshack_orders(client: PayShackClient, *, flow: str, order_ids: Iterable[str], clock: Clock) -> Any:
-    """All attempts of some orders, whatever their day, as a dlt resource: how open breaks are looked at again."""
-    spec = TRANSACTIONS[flow]
-
-    def pages() -> Iterator[pa.Table]:
-        for order_id in order_ids:
-            number = 0
-            while True:
-                number += 1
-                observed_at = clock()
-                listing = client.listing(flow, page=number, orderId=order_id)
-                if listing.transactions:
-                    provenance = Provenance(
-                        observed_at=observed_at, load_mode="recheck", load_scope="orderId", load_page=number
-                    )
-                    yield build_page(listing.transactions, spec=spec, provenance=provenance)
-                if not listing.transactions or number * PAGE_SIZE >= listing.total_records:
-                    break
-
-    return _resource(spec.table, pages)
+def order_pages(client: PayShackClient, *, flow: str, order_ids: Iterable[str], clock: Clock) -> Iterator[pa.Table]:
+    """All attempts of some orders, whatever their day: how open breaks are looked at again."""
+    for order_id in order_ids:
+        number = 0
+        while True:
+            number += 1
+            observed_at = clock()
+            listing = client.listing(flow, page=number, orderId=order_id)
+            if listing.transactions:
+                provenance = Provenance(
+                    observed_at=observed_at, load_mode="recheck", load_scope="orderId", load_page=number
+                )
+                yield build_page(listing.transactions, spec=TRANSACTIONS[flow], provenance=provenance)
+            if not listing.transactions or number * PAGE_SIZE >= listing.total_records:
+                break
 
 
-def payshack_directory(client: PayShackClient, *, entity: str, clock: Clock, load_mode: str) -> Any:
-    """All clients, resellers or service providers as a dlt resource of one Arrow page."""
-    spec = DIRECTORY_SPECS[entity]
-
-    def pages() -> Iterator[pa.Table]:
-        observed_at = clock()
-        records = client.directory(entity)
-        provenance = Provenance(observed_at=observed_at, load_mode=load_mode, load_scope=entity, load_page=1)
-        yield build_page(records, spec=spec, provenance=provenance)
-
-    return _resource(spec.table, pages)
+def directory_pages(client: PayShackClient, *, entity: str, clock: Clock, load_mode: str) -> Iterator[pa.Table]:
+    """All clients, resellers or service providers, as one page."""
+    observed_at = clock()
+    records = client.directory(entity)
+    provenance = Provenance(observed_at=observed_at, load_mode=load_mode, load_scope=entity, load_page=1)
+    yield build_page(records, spec=DIRECTORY_SPECS[entity], provenance=provenance)
 
 
-def _resource(table: str, pages: Callable[[], Iterator[pa.Table]]) -> Any:
+def payshack_resource(table: str, pages: Callable[[], Iterator[pa.Table]]) -> Any:
+    """Pages as the dlt resource that a load commits."""
     return dlt.resource(pages, name=table, write_disposition="append")
