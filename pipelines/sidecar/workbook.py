@@ -41,29 +41,49 @@ def write_workbook(
     sheet_rows: int = SHEET_ROWS,
 ) -> None:
     """Write `rows`, each the texts of a CSV line, to `path`. `cover` is asked when the last row has been written."""
-    options = {"constant_memory": True, "tmpdir": str(path.parent)}
-    with xlsxwriter.Workbook(str(path), options) as book:
-        front = book.add_worksheet("cover")
-        bold = book.add_format({"bold": True})
-        formats = {kind: book.add_format({"num_format": pattern}) for kind, pattern in FORMATS.items()}
-        sheet, line, sheets = None, 0, 0
-        writers: list[Callable[[int, str], object]] = []
-        for row in rows:
-            if sheet is None or line == sheet_rows:
-                sheets += 1
-                sheet, line = _new_sheet(book, title if sheets == 1 else f"{title} {sheets}", columns, bold), 1
-                writers = [_writer(sheet, number, column, formats) for number, column in enumerate(columns)]
-            for write, text in zip(writers, row, strict=True):
-                if text:
-                    write(line, text)
-            line += 1
-        if sheet is None:
-            _new_sheet(book, title, columns, bold)
-        front.set_column(0, 0, 24)
-        front.set_column(1, 1, 90)
-        for number, (name, value) in enumerate(cover()):
-            front.write_string(number, 0, name, bold)
-            front.write_string(number, 1, value)
+    book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
+    # A full sheet of a wide mart is more than a plain ZIP may hold.
+    book.use_zip64()
+    try:
+        _fill(book, title=title, columns=columns, rows=rows, cover=cover, sheet_rows=sheet_rows)
+    except BaseException:
+        # Closing would pack all rows so far, for nobody.
+        for sheet in book.worksheets():
+            sheet.row_data_fh.close()
+        raise
+    book.close()
+
+
+def _fill(
+    book: Any,
+    *,
+    title: str,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    cover: Callable[[], Cover],
+    sheet_rows: int,
+) -> None:
+    front = book.add_worksheet("cover")
+    bold = book.add_format({"bold": True})
+    formats = {kind: book.add_format({"num_format": pattern}) for kind, pattern in FORMATS.items()}
+    sheet, line, sheets = None, 0, 0
+    writers: list[Callable[[int, str], object]] = []
+    for row in rows:
+        if sheet is None or line == sheet_rows:
+            sheets += 1
+            sheet, line = _new_sheet(book, title if sheets == 1 else f"{title} {sheets}", columns, bold), 1
+            writers = [_writer(sheet, number, column, formats) for number, column in enumerate(columns)]
+        for write, text in zip(writers, row, strict=True):
+            if text:
+                write(line, text)
+        line += 1
+    if sheet is None:
+        _new_sheet(book, title, columns, bold)
+    front.set_column(0, 0, 24)
+    front.set_column(1, 1, 90)
+    for number, (name, value) in enumerate(cover()):
+        front.write_string(number, 0, name, bold)
+        front.write_string(number, 1, value)
 
 
 def _new_sheet(book: Any, name: str, columns: Sequence[Column], bold: Any) -> Any:

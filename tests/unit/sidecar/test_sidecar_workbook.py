@@ -1,9 +1,11 @@
 """XLSX: numbers are numbers, dates are dates, text is text, and no row is lost at a sheet's end."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import openpyxl
+import pytest
 
 from pipelines.sidecar.workbook import Column, write_workbook
 
@@ -70,6 +72,16 @@ def test_rows_go_on_in_the_next_sheet(tmp_path: Path) -> None:
     found = [cell.value for name in book.sheetnames[1:] for cell in book[name]["A"][1:]]
     assert found == [str(number) for number in range(10)]
     assert all(book[name]["A1"].value == "name" for name in book.sheetnames[1:])
+
+
+def test_a_failure_among_the_rows_comes_through_and_packs_nothing(tmp_path: Path) -> None:
+    def rows() -> Iterator[list[str]]:
+        yield ["a", "1", "", "", ""]
+        raise InterruptedError("called off")
+
+    with pytest.raises(InterruptedError):
+        write_workbook(tmp_path / "a.xlsx", title="rows", columns=COLUMNS, rows=rows(), cover=list)
+    assert not (tmp_path / "a.xlsx").exists()
 
 
 def test_no_rows_are_a_sheet_with_a_header(tmp_path: Path) -> None:
