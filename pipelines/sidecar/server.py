@@ -72,3 +72,5 @@ def _log_redacted() -> None:
     # Its lines hold whole URLs, and its failures are told by whoever waits for a connection.
     for name in ("httpx", "httpcore", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Each socket that opens and closes would be three lines.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
