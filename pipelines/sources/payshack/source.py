@@ -201,4 +201,5 @@ def directory_pages(client: PayShackClient, *, entity: str, clock: Clock, load_m
 
 def payshack_resource(table: str, pages: Callable[[], Iterator[pa.Table]]) -> Any:
     """Pages as the dlt resource that a load commits."""
-    return dlt.resource(pages, name=table, write_disposition="append")
+    # Behind a function without parameters: dlt would take those of a partial for settings to be filled in.
+    return dlt.resource(lambda: pages(), name=table, write_disposition="append")
