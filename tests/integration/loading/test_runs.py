@@ -1,0 +1,140 @@
+"""Who may load, and what is left of a load that was killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipelines.core.errors import ConflictError
+from pipelines.core.settings import Settings
+from pipelines.loading.runs import open_load
+from pipelines.sources.vima.source import vima_resource
+from tests.integration.loading.conftest import value
+from tests.integration.loading.test_raw_log import page
+
+HOLD = """
+import sys, time
+from pipelines.core.settings import load_settings
+from pipelines.loading.runs import open_load
+home, url, scope = sys.argv[1:]
+with open_load(load_settings({"PSP_HOME": home, "PSP_DATABASE_URL": url}), source="vima", mode="window", scope=scope):
+    folder = next(path for path in __import__("pathlib").Path(home, "dlt").glob("*.lock")).with_suffix("")
+    folder.mkdir()
+    (folder / "payload.parquet").write_text("x")
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def lines(db: psycopg.Connection) -> list[tuple[Any, ...]]:
+    return db.execute("select scope, status, error from raw.load_runs order by load_run_id").fetchall()
+
+
+@pytest.fixture
+def killed(settings: Settings, warehouse: str) -> "subprocess.Popen[str]":
+    """A process that has held a right and was killed in the middle of its work."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(settings.psp_home), warehouse, "2026-01-14"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(ConflictError), open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    return process
+
+
+def test_one_load_of_a_scope_at_a_time_and_others_beside_it(settings: Settings, db: psycopg.Connection) -> None:
+    with open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+        with pytest.raises(ConflictError), open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+            pass
+        with open_load(settings, source="vima", mode="window", scope="2026-01-15"):
+            pass
+        with open_load(settings, source="vima", mode="feed", scope="update cursor"):
+            pass
+        with open_load(settings, source="payshack", mode="window", scope="2026-01-14"):
+            pass
+    with open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+        pass
+    assert {status for _, status, _ in lines(db)} == {"succeeded"}
+    assert len(lines(db)) == 5  # who may not load leaves no line
+
+
+def test_a_failed_load_says_why_without_secrets(settings: Settings, db: psycopg.Connection) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        open_load(settings, source="vima", mode="feed", scope="x"),
+    ):
+        raise RuntimeError("password=TELLTALE one@mail.example")
+    (line,) = lines(db)
+    assert line[1] == "failed"
+    assert line[2] == "password=*** ***"
+
+
+def test_a_killed_loads_line_is_closed_by_the_next_load_of_the_source(
+    settings: Settings, db: psycopg.Connection, killed: "subprocess.Popen[str]"
+) -> None:
+    assert lines(db) == [("2026-01-14", "running", None)]
+    with open_load(settings, source="vima", mode="feed", scope="update cursor"):
+        pass
+    assert lines(db)[0] == ("2026-01-14", "failed", "the process ended without a word")
+    assert value(db, "select finished_at is not null from raw.load_runs order by load_run_id limit 1") is True
+
+
+def test_a_living_loads_line_stays_open(settings: Settings, db: psycopg.Connection) -> None:
+    with (
+        open_load(settings, source="vima", mode="window", scope="2026-01-14"),
+        open_load(settings, source="vima", mode="feed", scope="update cursor"),
+    ):
+        assert [status for _, status, _ in lines(db)] == ["running", "running"]
+
+
+def test_a_killed_loads_payloads_do_not_stay_on_the_disk(settings: Settings, killed: "subprocess.Popen[str]") -> None:
+    root = settings.psp_home / "dlt"
+    assert len(list(root.iterdir())) == 2
+    with open_load(settings, source="payshack", mode="feed", scope="x"):
+        left = [path.name for path in root.iterdir()]
+        assert len(left) == 1
+        assert left[0].startswith("payshack-")
+    assert list(root.iterdir()) == []
+
+
+def test_a_living_loads_folder_is_not_swept(settings: Settings) -> None:
+    root = settings.psp_home / "dlt"
+    with open_load(settings, source="vima", mode="feed", scope="x") as load:
+        load.commit(vima_resource(lambda: iter([page([1])])))
+        (folder,) = [path for path in root.iterdir() if path.is_dir()]
+        with open_load(settings, source="vima", mode="feed", scope="y"):
+            pass
+        assert folder.exists()
+        load.commit(vima_resource(lambda: iter([page([2])])))
+    assert list(root.iterdir()) == []
+
+
+def test_nothing_of_a_load_phones_home(settings: Settings) -> None:
+    from dlt.common.runtime import anon_tracker
+
+    with open_load(settings, source="vima", mode="feed", scope="x") as load:
+        load.commit(vima_resource(lambda: iter([page([1])])))
+    assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
+    assert anon_tracker._ANON_TRACKER_ENDPOINT is None
+
+
+def test_a_small_commit_is_quick_once_warm(settings: Settings) -> None:
+    with open_load(settings, source="vima", mode="feed", scope="x") as load:
+        load.commit(vima_resource(lambda: iter([page([1])])))
+        began = time.monotonic()
+        load.commit(vima_resource(lambda: iter([page(range(2, 102))])))
+        # 0.1 s on two idle cores; here others work too.
+        assert time.monotonic() - began < 2
