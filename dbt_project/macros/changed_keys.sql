@@ -25,6 +25,32 @@
 {% endmacro %}
 
 {#
+    The steps between keys_changed and fct_reconciliation are tables of one batch of keys. Somebody who rebuilds one of them
+    alone must not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture.
+#}
+{% macro note_batch() %}
+    insert into intermediate.model_state (model, pending_xid)
+    select '{{ this.identifier }}', pending_xid
+    from intermediate.model_state
+    where model = 'fct_reconciliation'
+    on conflict (model) do update set pending_xid = excluded.pending_xid
+{% endmacro %}
+
+{% macro require_one_batch() %}
+    do $$
+    begin
+        if (
+            select count(distinct pending_xid) > 1
+            from intermediate.model_state
+            where model = 'fct_reconciliation' or model like 'int\_reconciliation\_\_%'
+        ) then
+            raise exception 'the reconciliation models were built from different keys; build them together: +fct_reconciliation';
+        end if;
+    end
+    $$
+{% endmacro %}
+
+{#
     Lowest transaction id that `model` has not fully seen, as a number: the planner must know it to see that few rows are
     newer. Asked when the SQL is made, which is safe because no two runs overlap.
 #}

@@ -4,7 +4,11 @@
         unique_key='reconciliation_id',
         on_schema_change='fail',
         group='reconciliation',
-        pre_hook=["{{ log_reconciliation_left_behind() }}", "{{ drop_superseded_reconciliations() }}"],
+        pre_hook=[
+            "{{ require_one_batch() }}",
+            "{{ log_reconciliation_left_behind() }}",
+            "{{ drop_superseded_reconciliations() }}",
+        ],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['reconciliation_id'], 'unique': true},

@@ -31,3 +31,23 @@ def test_a_build_without_data_is_sound(dbt_warehouse: Warehouse) -> None:
     assert outcome.success, [result.message for result in outcome.result or [] if result.status != "pass"]
     assert dbt_warehouse.marts()["fct_reconciliation"] == []
     assert len(dbt_warehouse.marts()["rpt_source_health"]) == 4
+
+
+def test_a_step_rebuilt_alone_cannot_make_the_mart_forget(dbt_warehouse: Warehouse) -> None:
+    world = World(8, start=NOW - timedelta(days=3), length=timedelta(days=2))
+    with connect(dbt_warehouse.url) as connection:
+        insert_log(connection, world.log[::2])
+    dbt_warehouse.models(NOW)
+    with connect(dbt_warehouse.url) as connection:
+        insert_log(connection, world.log[1::2])
+    before = dbt_warehouse.marts()["fct_reconciliation"]
+    for step in ("int_transactions__refreshed", "int_transactions__current", "int_reconciliation__keys_changed"):
+        assert dbt_warehouse.invoke(NOW, ["run", "--select", step]).success
+    refused = dbt_warehouse.invoke(NOW, ["run", "--select", "fct_reconciliation"])
+    assert not refused.success
+    assert "build them together: +fct_reconciliation" in str([result.message for result in refused.result])
+    assert dbt_warehouse.marts()["fct_reconciliation"] == before
+    dbt_warehouse.changes(NOW)
+    kept = dbt_warehouse.marts()
+    dbt_warehouse.rebuild(NOW)
+    assert kept == dbt_warehouse.marts()

@@ -20,9 +20,10 @@ class Arrivals:
     def __init__(self, seed: int, warehouse: Warehouse) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - invented data, not a secret
         self._warehouse = warehouse
-        world = World(seed, start=START, length=LENGTH)
-        self._log = list(world.log)
-        self._quarantine = list(enumerate(world.quarantine))
+        self._world = World(seed, start=START, length=LENGTH)
+        self._log = list(self._world.log)
+        self._quarantine = list(enumerate(self._world.quarantine))
+        self._portion = 0
         self._replays = list(self._quarantine)
         self.now = START
 
@@ -31,6 +32,8 @@ class Arrivals:
         step = LENGTH / PORTIONS * self._chance.choice((0.02, 0.2, 1, 1.8))
         self.now = START + LENGTH + timedelta(days=2) if last else self.now + step
         arrived = [row for row in self._log if last or (row.observed_at <= self.now and self._chance.random() < 0.7)]
+        self._portion += 1
+        arrived += [] if last else self._world.just_made(self.now, self._portion)
         self._chance.shuffle(arrived)
         middle = len(arrived) // 2
         for part in (arrived[:middle], arrived[middle:]):
@@ -85,7 +88,7 @@ def test_portions_in_any_order_end_where_a_rebuild_does(seed: int, dbt_warehouse
     arrivals = Arrivals(seed, dbt_warehouse)
     dbt_warehouse.models(arrivals.now)
     # The reviewed tolerances are all 0; the rule is tested with some.
-    dbt_warehouse.query("update reference.amount_tolerances set tolerance_minor = 100, daily_cap_minor = 150")
+    dbt_warehouse.query("update reference.amount_tolerances set tolerance_minor = 100, daily_cap_minor = 120")
     for number in range(PORTIONS):
         arrivals.portion(last=number == PORTIONS - 1)
         assert not dbt_warehouse.changes(arrivals.now).full_refresh

@@ -9,7 +9,7 @@ owners, flows and creation times change between versions, statuses fall back, re
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ PAYIN_WORDS = (
 )
 PAYOUT_WORDS = (*["SUCCESS"] * 4, "FAILED", "PENDING", "Returned", "odd")
 TYPES = ("UPI_INTENT", "UPI_COLLECT", "IMPS", "NEFT", None)
-PAISE = (*[0] * 6, 50, 100, -100, 250)
+PAISE = (*[0] * 4, 50, -50, 100, -100, 250)
 CURRENCIES = (*["INR"] * 5, "EUR", "XXX")
 REFERENCES = 300
 
@@ -65,14 +65,26 @@ class World:
         self._keys: list[str | None] = [None, *(f"K{number}" for number in range(keys))]
         # Orders of one key happen near each other, mostly.
         self._key_times = {key: self._chance.random() for key in self._keys}
-        self.log = [row for number in range(records) for row in self._record(number)]
+        self.log: list[LogRow] = []
+        for number in range(records):
+            key = self._chance.choice(self._keys)
+            self.log += self._record(number, key, self._created(key))
         self.quarantine = [self._quarantined() for _ in range(records // 12)]
 
-    def _record(self, number: int) -> list[LogRow]:
+    def just_made(self, now: datetime, portion: int) -> list[LogRow]:
+        """What was made a moment before `now` and read at once: graces and waiting that end before the next portion."""
+        rows = []
+        for place in range(10):
+            key = f"P{portion}-{place // 3}"
+            created = now - timedelta(minutes=self._chance.choice((1, 8, 12, 20, 28)))
+            row = self._record(10_000 + portion * 100 + place, key, created)[0]
+            fresh = {"observed_at": now, "source_created_at": created, "source_updated_at": created}
+            rows.append(replace(row, values=row.values | fresh, observed_at=now))
+        return rows
+
+    def _record(self, number: int, key: str | None, created: datetime) -> list[LogRow]:
         chance = self._chance
         table = chance.choice(TABLES)
-        key = chance.choice(self._keys)
-        created = self._created(key)
         updated = created
         rows = []
         for version in range(chance.choice((1, 1, 2, 2, 3))):
@@ -86,7 +98,8 @@ class World:
         return rows
 
     def _created(self, key: str | None) -> datetime:
-        share = self._key_times[key] if self._chance.random() < 0.9 else self._chance.random()
+        known = self._chance.random() < 0.9 and key in self._key_times
+        share = self._key_times[key] if known else self._chance.random()
         near = timedelta(seconds=self._chance.choice((0, 3, 50, 200, 5_000, 80_000)))
         return self._start + self._length * share + near
 

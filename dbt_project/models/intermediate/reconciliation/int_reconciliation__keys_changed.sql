@@ -82,11 +82,15 @@ quarantined as (
     from quarantine
     where order_key is not null and loaded_xid >= {{ processed_xid('fct_reconciliation') }}
     union all
-    select mart.reconciliation_key
-    from quarantine
-    inner join marts.fct_reconciliation as mart
-        on mart.reconciliation_key = 'key:' || quarantine.order_key
-    where quarantine.replayed_at is not null and 'counterpart_quarantined' = any(mart.reasons)
+    select reconciliation_key
+    from marts.fct_reconciliation
+    where
+        reconciliation_key = any(array(
+            select 'key:' || quarantine.order_key
+            from quarantine
+            where quarantine.replayed_at is not null
+        ))
+        and 'counterpart_quarantined' = any(reasons)
 
 ),
 

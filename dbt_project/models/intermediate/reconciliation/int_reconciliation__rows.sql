@@ -2,6 +2,7 @@
     config(
         materialized='table',
         unlogged=true,
+        pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
         indexes=[{'columns': ['reconciliation_id'], 'unique': true}, {'columns': ['reconciliation_key']}],
     )
