@@ -77,9 +77,10 @@ class _ResultEvents:
 
         for event in self._taken:
             message = DbtCoreCliEventMessage(raw_event=msg_to_dict(event), event_history_metadata={})
+            selected = self._context.op_execution_context.selected_output_names
             for found in message.to_default_asset_events(manifest, translator, context=self._context):
                 # A full refresh also builds what was not asked for; Dagster takes only what was.
-                if isinstance(found, dg.Output) and found.output_name not in self._context.op_execution_context.selected_output_names:
+                if isinstance(found, dg.Output) and found.output_name not in selected:
                     continue
                 yield found
 
