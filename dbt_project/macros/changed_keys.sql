@@ -26,14 +26,16 @@
 
 {#
     The steps between keys_changed and fct_reconciliation are tables of one batch of keys. Somebody who rebuilds one of them
-    alone must not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture.
+    alone must not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture. What a batch began
+    with, its step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
 #}
 {% macro note_batch() %}
-    insert into intermediate.model_state (model, pending_xid)
-    select '{{ this.identifier }}', pending_xid
+    insert into intermediate.model_state (model, pending_xid, processed_xid)
+    select '{{ this.identifier }}', pending_xid, pending_xid
     from intermediate.model_state
     where model = 'fct_reconciliation'
-    on conflict (model) do update set pending_xid = excluded.pending_xid
+    on conflict (model) do update
+    set pending_xid = excluded.pending_xid, processed_xid = excluded.processed_xid
 {% endmacro %}
 
 {% macro require_one_batch() %}

@@ -74,6 +74,12 @@ class _Walk:
         before = max((self.progress.cursor or 0) - 1, 0)
         page = self._asked(before)
         fresh, positions, greatest = self._fresh(page)
+        if not fresh and self._begins_before_cursor(page):
+            # Rows from before the cursor filled the page; only an inclusive cursor shows them, so nothing at the cursor
+            # itself is skipped by going on from there.
+            before = self.progress.cursor or 0
+            page = self._asked(before)
+            fresh, positions, greatest = self._fresh(page)
         if not fresh:
             self._refuse_to_be_stuck(page, greatest)
             self.progress.complete_at = asked_at
@@ -121,6 +127,11 @@ class _Walk:
         at_end = {(identity, greatest) for _, identity, order in keyed if order is None or order == greatest}
         self.progress.seen_at_cursor = at_end if greatest > cursor else seen | at_end
         return fresh, positions, max(greatest, cursor)
+
+    def _begins_before_cursor(self, page: list[msgspec.Raw]) -> bool:
+        """Whether a full page holds a row from before the cursor."""
+        orders = [order for raw in page if (order := _identity(raw, self.order_field)[1]) is not None]
+        return len(page) >= PAGE_SIZE and min(orders, default=0) < (self.progress.cursor or 0)
 
     def _refuse_to_be_stuck(self, page: list[msgspec.Raw], greatest: int) -> None:
         """A whole page of seen rows may hide rows behind it: that must not pass for the end."""

@@ -95,6 +95,12 @@ def test_every_row_comes_once_whatever_the_cursor_means(
     assert progress.cursor == (max(update_ids) if update_ids else None)
 
 
+def test_seen_rows_that_fill_a_page_before_the_cursor_hide_nothing() -> None:
+    """An inclusive cursor shows 3 + 97 seen rows again; one more row waits behind them."""
+    vima = Vima([1] * 3 + [2] * 97 + [3], inclusive=True)
+    assert identities(vima.read()) == all_of(vima)
+
+
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 250])
 def test_a_page_that_is_exactly_full_or_short_is_no_end(count: int, inclusive: bool) -> None:
