@@ -16,6 +16,7 @@ import uvicorn
 from pipelines.core.clock import fixed_clock
 from pipelines.core.runtime import PayShackAccess, payshack_access
 from pipelines.core.settings import Settings, load_settings
+from pipelines.sandbox.faults import Fault, Faults
 from pipelines.sandbox.payshack_server import create_app
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -47,11 +48,14 @@ class TinyWorld:
     payouts: list[dict[str, Any]] = field(default_factory=list)
     before_page: Callable[[int], None] | None = None
     requests: int = 0
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    balance: str = "12.50"
 
     def payshack_page(
         self, flow: str, *, now: datetime, page: int, limit: int, order_id: str | None, **filters: Any
     ) -> tuple[list[dict[str, Any]], int]:
         self.requests += 1
+        self.asked.append({"flow": flow, "page": page, "order_id": order_id, **filters})
         if self.before_page:
             self.before_page(self.requests)
         rows = [
@@ -64,7 +68,7 @@ class TinyWorld:
 
     def payshack_directory(self, entity: str, *, now: datetime) -> list[dict[str, Any]]:
         ids = {"clients": "clientId", "resellers": "resellerId", "service_providers": "spId"}
-        return [{ids[entity]: f"{entity}-{i}", "name": f"{entity} {i}", "balance": "12.50"} for i in range(3)]
+        return [{ids[entity]: f"{entity}-{i}", "name": f"{entity} {i}", "balance": self.balance} for i in range(3)]
 
     def payshack_totals(self, now: datetime) -> dict[str, Any]:
         return {"totalTransactions": len(self.payins)}
@@ -84,6 +88,7 @@ class Sandbox:
     state: dict[str, Any]
     home: Path
     stop: Callable[[], None]
+    expire_tokens: Callable[[], None]
 
     def settings(self, **changes: str) -> Settings:
         values = {"PSP_HOME": str(self.home), "PSP_NOW": NOW.isoformat()}
@@ -125,12 +130,14 @@ def start_sandbox(world: TinyWorld, tmp_path: Path) -> Iterator[Callable[..., Sa
             "response_iv": "invented-iv-0001",
         }
         state = {"seed": 7, "orders": 1, "payshack": payshack}
+        faults = Faults()
         app = create_app(
             world,
             state,
             clock=fixed_clock(NOW),
             envelope=envelope,
             token_minutes=token_minutes,
+            faults=faults,
         )
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -145,7 +152,12 @@ def start_sandbox(world: TinyWorld, tmp_path: Path) -> Iterator[Callable[..., Sa
             listener.close()
 
         stops.append(stop)
-        sandbox = Sandbox(world=world, state=state, home=tmp_path, stop=stop)
+
+        def expire_tokens() -> None:
+            """Have the next request refused, and every other with a token of today."""
+            faults.add(Fault(fault="tokens"))
+
+        sandbox = Sandbox(world=world, state=state, home=tmp_path, stop=stop, expire_tokens=expire_tokens)
         sandbox.write_state()
         return sandbox
 
