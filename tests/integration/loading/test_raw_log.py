@@ -5,6 +5,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -222,20 +223,24 @@ def test_one_commit_is_one_transaction_however_many_rows(
     assert versions(db) == 12_000
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow: what a full disk looks like to a process, without filling one."""
+    """No file may grow: what a full disk looks like to a process, without filling one.
+
+    A block and no fixture: it holds for the whole process, and the test runner writes its own report to a file too.
+    """
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_working_folder_is_told_as_such_and_nothing_is_lost(
-    settings: Settings, db: psycopg.Connection, full_disk: None
-) -> None:
+def test_a_full_working_folder_is_told_as_such_and_nothing_is_lost(settings: Settings, db: psycopg.Connection) -> None:
     with (
+        full_disk(),
         pytest.raises(LoadError, match=r"working folder .* cannot be written .*free space there"),
         open_load(settings, source="vima", mode="feed", scope="x") as load,
     ):
