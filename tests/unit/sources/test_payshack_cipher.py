@@ -1,5 +1,6 @@
 """The three forms of an answer, against the writing side that shares no code: whole or refused, never half."""
 
+import itertools
 import json
 from typing import Any
 
@@ -73,6 +74,8 @@ BODY, CHECKSUM = encrypt_for_merchant(b'{"a": "TELLTALE"}', secret="invented-sec
         ("invented-secret", IV, encrypt_with_passphrase(b"\xff\xfe", secret="invented-secret"), None, "is no JSON"),
         ("invented-secret", IV, encrypt_with_passphrase(b"", secret="invented-secret"), None, "is no JSON"),
     ],
+    # The ciphertexts differ from run to run; processes that share the tests must know them by the same names.
+    ids=itertools.count(),
 )
 def test_what_does_not_open_says_where_and_how_but_not_what(
     secret: str, iv: str | None, data: str, checksum: str | None, says: str
