@@ -38,7 +38,7 @@ def export(
     outcome: Annotated[
         Many, typer.Option("--type", help="An outcome such as missing_vima; only for reconciliation.")
     ] = None,
-    severity: Annotated[Many, typer.Option(help="A severity such as P1; only for reconciliation.")] = None,
+    severity: Annotated[Many, typer.Option(help="critical, high, medium or low; only for reconciliation.")] = None,
 ) -> None:
     """Write rows of a mart to a file.
 

@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.core.errors import SettingsError
 from pipelines.core.redaction import register_secrets
 from pipelines.core.runtime import read_json, sandbox_file, write_private_json
 from pipelines.core.settings import Settings
@@ -14,18 +15,23 @@ EMAIL = "reseller@sandbox.example"
 
 
 def ensure_state(settings: Settings) -> dict[str, Any]:
-    """The state of this PSP_HOME's sandbox, made on first use; a changed port, seed or size is taken over.
+    """The state of this PSP_HOME's sandbox, made on first use; a changed port is taken over.
 
-    Another seed or number of orders is another world: its history begins anew, so the anchor is set again.
+    Raises SettingsError for another seed or number of orders than the home began with: that is another world, and the
+    payments of two worlds in one raw log would be reconciled with each other.
     """
     known = read_json(sandbox_file(settings)) or {}
     wanted = {"seed": settings.psp_sandbox_seed, "orders": settings.psp_sandbox_orders}
-    anchor = known.get("anchor") if all(known.get(name) == value for name, value in wanted.items()) else None
+    if known and (begun := {name: known[name] for name in wanted}) != wanted:
+        raise SettingsError(
+            f"{settings.psp_home} holds the sandbox world of {_named(begun)}; {_named(wanted)} is another world.",
+            fix="set PSP_HOME to a new folder, or take PSP_SANDBOX_ORDERS and PSP_SANDBOX_SEED back",
+        )
     vima, payshack = known.get("vima", {}), known.get("payshack", {})
     portal = f"http://127.0.0.1:{settings.psp_sandbox_payshack_port}"
     state = {
         **wanted,
-        "anchor": anchor or settings.clock().astimezone(UTC).isoformat(timespec="seconds"),
+        "anchor": known.get("anchor") or settings.clock().astimezone(UTC).isoformat(timespec="seconds"),
         "vima": {
             "base_url": f"http://127.0.0.1:{settings.psp_sandbox_vima_port}{VIMA_PATH}",
             "api_key": vima.get("api_key") or secrets.token_urlsafe(24),
@@ -43,6 +49,10 @@ def ensure_state(settings: Settings) -> dict[str, Any]:
         write_private_json(sandbox_file(settings), state)
     register_secrets([state["vima"]["api_key"], *(state["payshack"][name] for name in ("password", "response_secret"))])
     return state
+
+
+def _named(world: dict[str, Any]) -> str:
+    return f"PSP_SANDBOX_SEED={world['seed']} PSP_SANDBOX_ORDERS={world['orders']}"
 
 
 def open_world(state: dict[str, Any]) -> World:
