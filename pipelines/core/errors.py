@@ -12,6 +12,7 @@ PlatformError                every expected failure; `message` says what happene
 │   └── CipherError          an encrypted answer that cannot be opened
 ├── LoadError                rows could not be committed to the raw log
 ├── ModelError               a dbt run failed
+├── DashboardError           a dashboard file that is wrong, or a Metabase that does not do as it is asked
 └── ConflictError            the same work is already being done
 """
 
@@ -70,6 +71,10 @@ class LoadError(PlatformError):
 
 class ModelError(PlatformError):
     """A dbt run failed."""
+
+
+class DashboardError(PlatformError):
+    """A dashboard file that is wrong, or a Metabase that does not do as it is asked."""
 
 
 class ConflictError(PlatformError):

@@ -1,0 +1,71 @@
+"""`psp dashboards`: check the files, draw them without Metabase, plan and apply them to one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.commands.console import Screen
+from pipelines.commands.parts import running_parts
+from pipelines.core.errors import DashboardError
+from pipelines.core.settings import load_settings
+from pipelines.dashboards.check import check_content
+from pipelines.dashboards.deploy import load_deploy
+from pipelines.dashboards.files import FOLDER, load_content
+
+app = typer.Typer(no_args_is_help=True, help="Dashboards as code: check, preview, plan and apply.")
+
+SLOW_MILLISECONDS = 200.0
+NAMED = 10
+
+Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the dashboard files are.")]
+
+
+@app.command()
+def check(
+    folder: Folder = FOLDER,
+    structure_only: Annotated[
+        bool, typer.Option("--structure-only", help="Look at the files alone; ask no database.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the findings as JSON to stdout.")] = False,
+) -> None:
+    """Check the dashboard files: what Metabase's own validator lets through, then every query over the real marts.
+
+    Structure: references, the grid, tags and mappings, keys of settings, links, connections. Then each query runs with
+    every filter empty, set and multi-valued, and must return the columns that the card names. Exit code 1 when anything
+    is wrong.
+    """
+    screen = Screen()
+    content, deploy = load_content(folder), load_deploy(folder)
+    with screen.step("Structure") as step:
+        problems = check_content(content, deploy)
+        step.done(f"Structure: {len(content.dashboards)} dashboards, {len(content.cards)} cards")
+    slowest: list[tuple[str, float]] = []
+    empty: list[str] = []
+    if not structure_only and not problems:
+        settings = load_settings()
+        # Heavy: psycopg and the marts.
+        from pipelines.dashboards.run_check import RunCheck
+        from pipelines.dashboards.warehouse import business_today, reading
+
+        with running_parts(settings, "psp dashboards check", screen), screen.step("Queries") as step:
+            with reading(settings) as connection:
+                run = RunCheck(connection, content, business_today(settings))
+                run.cards()
+            problems = run.report.problems
+            empty = run.report.empty
+            slowest = sorted(run.report.slowest.items(), key=lambda item: -item[1])[:NAMED]
+            step.done(f"Queries: {run.report.statements} statements over the marts")
+    if as_json:
+        screen.json({"problems": problems, "slowest_ms": dict(slowest), "without_rows": empty})
+    elif slowest:
+        table = Table("slowest cards", "milliseconds", box=None)
+        for name, spent in slowest:
+            table.add_row(name, f"{spent:.0f}{'  slow' if spent > SLOW_MILLISECONDS else ''}")
+        screen.table(table)
+    if problems:
+        for problem in problems:
+            screen.say(f"  [red]✗[/] {escape(problem)}")
+        raise DashboardError(f"{len(problems)} findings in the dashboard files.", fix="correct what is named above")
