@@ -5,6 +5,8 @@ Nothing here touches the network beyond loopback, and nothing is left running.
 
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,24 @@ hypothesis.settings.register_profile("psp", deadline=None)
 hypothesis.settings.load_profile("psp")
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A temporary folder for this run alone.
+
+    By default every run closes the common folder of its user to others (chmod 700); a PostgreSQL that an earlier
+    run started as another user would lose its data directory in mid-flight. Kept when a run fails, to be looked at.
+    """
+    if not config.option.basetemp and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix="psp-tests-")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove this run's folder after a run without failures."""
+    folder = Path(session.config.option.basetemp)
+    if exitstatus == pytest.ExitCode.OK and folder.name.startswith("psp-tests-"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def on_database(url: str, name: str) -> str:
