@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.sandbox import facts, payshack_records
 from pipelines.sandbox.moments import to_millis
-from pipelines.sandbox.vima_records import STATUS_WORDS, render_operation
+from pipelines.sandbox.vima_records import STATUS_WORDS, render_operations
 from pipelines.sandbox.world import NEVER, Record, World, event_id
 
 SCAN = 1024
@@ -34,18 +35,16 @@ class VimaBooks:
         millis = self._world.reach(now)
         events, table = self._world.events(), self._world.table("vima")
         start = int(np.searchsorted(events.update_id, after, side="left" if inclusive else "right"))
-        found: list[bytes] = []
-        while start < len(events.row) and events.at[start] <= millis:
+        found: list[Record] = []
+        while len(found) < count and start < len(events.row) and events.at[start] <= millis:
             part = slice(start, start + SCAN)
             current = (events.at[part] <= millis) & (events.until[part] > millis)
-            for row in events.row[part][current].tolist():
-                record = table.at(row, millis)
-                if record is not None and _fits(record, project, status):
-                    found.append(render_operation(self._world.seed, record, now))
-                    if len(found) == count:
-                        return found
+            for rows in _portions(events.row[part][current], count):
+                found += [record for record in table.at(rows, millis) if _fits(record, project, status)]
+                if len(found) >= count:
+                    break
             start += SCAN
-        return found
+        return render_operations(self._world.seed, found[:count], now)
 
     def created(
         self,
@@ -70,17 +69,17 @@ class VimaBooks:
             rows = order[::-1]
         else:
             rows = order[int(np.searchsorted(ids[order], after, side="left" if inclusive else "right")) :]
-        found: list[bytes] = []
-        for row in rows.tolist():
-            record = table.at(low + row, millis)
-            # A record without a creation time is in no day.
-            if record is None or (first_day and "no_created" in record.slot.traits):
-                continue
-            if _fits(record, project, status):
-                found.append(render_operation(self._world.seed, record, now))
-                if len(found) == count:
-                    break
-        return found
+        found: list[Record] = []
+        for portion in _portions(low + rows, count):
+            found += [
+                record
+                for record in table.at(portion, millis)
+                # A record without a creation time is in no day.
+                if not (first_day and "no_created" in record.slot.traits) and _fits(record, project, status)
+            ]
+            if len(found) >= count:
+                break
+        return render_operations(self._world.seed, found[:count], now)
 
 
 class PayShackBooks:
@@ -109,10 +108,9 @@ class PayShackBooks:
         low, high = _range(table.created, millis, date_from, date_to)
         if order_id is None and transaction_id is None and status is None:
             newest, oldest = high - (page - 1) * limit, high - page * limit
-            rows: Iterator[int] = iter(range(newest - 1, max(oldest, low) - 1, -1))
-            records = [record for row in rows if (record := table.at(row, millis)) is not None]
+            records = table.at(range(newest - 1, max(oldest, low) - 1, -1), millis)
             return self._rendered(flow, records, millis), high - low
-        matching = list(self._matching(name, low, high, millis, status, order_id, transaction_id))
+        matching = self._matching(flow, low, high, millis, status, order_id, transaction_id)
         return self._rendered(flow, matching[(page - 1) * limit : page * limit], millis), len(matching)
 
     def payshack_directory(self, entity: str, *, now: datetime) -> list[dict[str, Any]]:
@@ -127,7 +125,7 @@ class PayShackBooks:
         table = self._world.table("payshack:payin")
         today = now.astimezone(UTC).date()
         low, high = _range(table.created, millis, today, today)
-        records = [record for row in range(low, high) if (record := table.at(row, millis)) is not None]
+        records = table.at(range(low, high), millis)
         paid = [record for record in records if record.status_class == "S"]
         return {
             "totalTransactions": len(records),
@@ -138,34 +136,45 @@ class PayShackBooks:
 
     def _matching(
         self,
-        name: str,
+        flow: str,
         low: int,
         high: int,
         millis: int,
         status: str | None,
         order_id: str | None,
         transaction_id: str | None,
-    ) -> Iterator[Record]:
+    ) -> list[Record]:
+        name = f"payshack:{flow}"
         case = _case_asked(order_id, transaction_id)
         asked = order_id is not None or transaction_id is not None
         rows = self._world.rows_of_case(name, case) if case is not None else [] if asked else range(low, high)
-        table = self._world.table(name)
-        for row in sorted((row for row in rows if low <= row < high), reverse=True):
-            record = table.at(row, millis)
-            if record is None or (order_id is not None and facts.key_of(record) != order_id):
-                continue
-            if transaction_id is not None and facts.transaction_id(record) != transaction_id:
-                continue
-            if status is None or self._word(name, record, millis).lower() == status.lower():
-                yield record
-
-    def _word(self, name: str, record: Record, millis: int) -> str:
-        row = self._rendered(name.removeprefix("payshack:"), [record], millis)[0]
-        return str(row.get("txnStatus") or row.get("status"))
+        newest_first = np.array(sorted((row for row in rows if low <= row < high), reverse=True), dtype=np.int64)
+        found: list[Record] = []
+        for portion in _portions(newest_first, SCAN):
+            records = [
+                record
+                for record in self._world.table(name).at(portion, millis)
+                if (order_id is None or facts.key_of(record) == order_id)
+                and (transaction_id is None or facts.transaction_id(record) == transaction_id)
+            ]
+            if status is not None:
+                rendered = zip(records, self._rendered(flow, records, millis), strict=True)
+                records = [record for record, row in rendered if _word(row).lower() == status.lower()]
+            found += records
+        return found
 
     def _rendered(self, flow: str, records: list[Record], millis: int) -> list[dict[str, Any]]:
-        render = payshack_records.payin if flow == "payin" else payshack_records.payout
-        return [render(self._world.seed, record, millis) for record in records]
+        render = payshack_records.payins if flow == "payin" else payshack_records.payouts
+        return render(self._world.seed, records, millis)
+
+
+def _portions(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    """So many rows at a time, so that a page costs about what it shows."""
+    return (rows[begin : begin + size] for begin in range(0, len(rows), size)) if size else iter(())
+
+
+def _word(row: dict[str, Any]) -> str:
+    return str(row.get("txnStatus") or row.get("status"))
 
 
 def _fits(record: Record, project: str | None, status: str | None) -> bool:

@@ -5,6 +5,7 @@ order, in any process. The mixing is SplitMix64's finaliser.
 """
 
 import zlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -38,6 +39,12 @@ def draws(seed: int, cases: Longs, stream: str) -> Longs:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
     return x ^ (x >> np.uint64(31))
+
+
+def lots_of(seed: int, cases: Sequence[int], streams: Sequence[str]) -> Iterable[tuple[int, ...]]:
+    """For each case its draws of all `streams`: what a page of records takes, at once."""
+    numbers = np.array(cases, dtype=np.uint64)
+    return zip(*(draws(seed, numbers, stream).tolist() for stream in streams), strict=True)
 
 
 def units(seed: int, cases: Longs, stream: str) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ Both renderings and the answer key read the facts here, so that they cannot drif
 the renderings' own business. Every name and number is invented.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipelines.sandbox.chance import draw
 from pipelines.sandbox.world import Record
@@ -21,8 +21,7 @@ EXPONENTS = {"KWD": 3}
 MONEY_CLASSES = frozenset("SRC")
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(NamedTuple):
     """What a record says of money, in minor units; None is a figure that the record does not give."""
 
     currency: str
@@ -67,12 +66,16 @@ def rrn(record: Record) -> str:
 
 def transaction_type(seed: int, record: Record) -> str:
     """PayShack's transaction type of a pay-in."""
-    return PAYSHACK_TYPES[draw(seed, record.case, "type") % len(PAYSHACK_TYPES)]
+    return type_drawn(draw(seed, record.case, "type"))
 
 
-def order_amount(seed: int, case: int) -> int:
+def type_drawn(chance: int) -> str:
+    """The transaction type of a draw of `type`."""
+    return PAYSHACK_TYPES[chance % len(PAYSHACK_TYPES)]
+
+
+def order_amount(chance: int) -> int:
     """What the merchant wanted, in minor units: mostly round sums, sometimes with the last digits."""
-    chance = draw(seed, case, "amount")
     style, size = chance % 10, (chance >> 8) % 10_000
     if style < 6:
         return (size % 40 + 1) * 5_000
@@ -83,12 +86,25 @@ def order_amount(seed: int, case: int) -> int:
 
 def money(seed: int, record: Record) -> Money:
     """The record's figures as a provider that keeps its own books states them."""
-    base = order_amount(seed, record.case)
+    amount = draw(seed, record.case, "amount")
     if record.slot.source == "vima":
-        return Money(_currency(seed, record), base, base if record.status_class == "S" else None, 0)
-    fee = fee_of(base) if record.status_class in MONEY_CLASSES else 0
-    asked, paid = _payshack_amounts(record.slot.amount, base, draw(seed, record.case, "difference") % 9 + 1)
-    return Money("INR", asked, paid if record.status_class in MONEY_CLASSES else None, fee)
+        return vima_money(record, amount, draw(seed, record.case, "currency"))
+    return payshack_money(record, amount, draw(seed, record.case, "difference"))
+
+
+def vima_money(record: Record, amount: int, currency: int) -> Money:
+    """A Vima record's figures by the draws of the same names."""
+    base = order_amount(amount)
+    return Money(_currency(record, currency), base, base if record.status_class == "S" else None, 0)
+
+
+def payshack_money(record: Record, amount: int, difference: int) -> Money:
+    """A PayShack record's figures by the draws of the same names."""
+    base = order_amount(amount)
+    asked, paid = _payshack_amounts(record.slot.amount, base, difference % 9 + 1)
+    if record.status_class in MONEY_CLASSES:
+        return Money("INR", asked, paid, fee_of(base))
+    return Money("INR", asked, None, 0)
 
 
 def fee_of(amount: int) -> int:
@@ -101,23 +117,23 @@ def owner_of(record: Record) -> str:
     return record.slot.owner
 
 
-def payer(seed: int, case: int) -> int:
-    """Number of the invented payer; some pay often."""
-    chance = draw(seed, case, "payer")
+def payer(chance: int) -> int:
+    """Number of the invented payer by the draw of `payer`; some pay often."""
     return chance % 97 if chance % 5 == 0 else chance % 900_000 + 1_000
 
 
-def _currency(seed: int, record: Record) -> str:
+def _currency(record: Record, chance: int) -> str:
     if "euro" in record.slot.traits:
         return "EUR"
     choice = FOREIGN_CURRENCIES.get(record.slot.owner)
-    return choice[draw(seed, record.case, "currency") % len(choice)] if choice else "INR"
+    return choice[chance % len(choice)] if choice else "INR"
 
 
 def _payshack_amounts(difference: str, base: int, rupees: int) -> tuple[int, int | None]:
     """Asked and paid."""
+    if difference == "exact":
+        return base, base
     return {
-        "exact": (base, base),
         "under": (base, base - rupees * 100),
         "over": (base, base + rupees * 100),
         "fee": (base, base - fee_of(base)),

@@ -36,7 +36,8 @@ class Step:
 Path = tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# By identity: there is one of each, and texts are kept by it.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slot:
     """One record of an order.
 

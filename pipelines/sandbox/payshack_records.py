@@ -1,13 +1,18 @@
-"""A record as PayShack writes it, and its directories. Amounts in rupees, sometimes numbers, sometimes numeric text."""
+"""A record as PayShack writes it, and its directories. Amounts in rupees, sometimes numbers, sometimes numeric text.
 
+The hot path of the server: chances are drawn for a page at once, and decimals are kept, since round sums come often.
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from pipelines.sandbox import facts
-from pipelines.sandbox.chance import draw
-from pipelines.sandbox.moments import iso
+from pipelines.sandbox.chance import draw, lots_of
+from pipelines.sandbox.moments import texts
 from pipelines.sandbox.world import Record
 
 # Words as they come, in any letter case.
@@ -45,27 +50,56 @@ CLIENT_IDS = {name: client_id(name) for name in CLIENTS}
 RESELLER_ID = client_id(RESELLER)
 
 
-def payin(seed: int, record: Record, now: int) -> dict[str, Any]:
-    """A pay-in; only its call-back state depends on `now` (milliseconds) beyond the version."""
-    money, chance = facts.money(seed, record), draw(seed, record.case, "wire")
-    number = facts.payer(seed, record.case)
-    fee = Decimal(money.fee).scaleb(-2)
-    final = record.status_class not in "PW"
+def payins(seed: int, records: Sequence[Record], now: int) -> list[dict[str, Any]]:
+    """Pay-ins; only their call-back state depends on `now` (milliseconds) beyond the version."""
+    lots = lots_of(seed, [record.case for record in records], ("amount", "difference", "wire", "payer", "type"))
+    rows = zip(records, lots, *_times(records), strict=True)
+    return [_payin(record, now, *drawn, created, updated) for record, drawn, created, updated in rows]
+
+
+def payouts(seed: int, records: Sequence[Record], _: int) -> list[dict[str, Any]]:
+    """Pay-outs."""
+    lots = lots_of(seed, [record.case for record in records], ("amount", "difference", "wire", "payer"))
+    rows = zip(records, lots, *_times(records), strict=True)
+    return [_payout(record, *drawn, created, updated) for record, drawn, created, updated in rows]
+
+
+def _times(records: Sequence[Record]) -> tuple[list[str], list[str]]:
+    """When the records were created and when they changed last."""
+    return texts([record.created for record in records]), texts([record.updated for record in records])
+
+
+def _payin(
+    record: Record,
+    now: int,
+    amount: int,
+    difference: int,
+    chance: int,
+    payer: int,
+    kind: int,
+    created: str,
+    updated: str,
+) -> dict[str, Any]:
+    money, number = facts.payshack_money(record, amount, difference), facts.payer(payer)
+    fee, client_fee, reseller_fee = _fees(money.fee)
+    status, owner = record.status_class, record.slot.owner
+    final, moved = status not in "PW", status in facts.MONEY_CLASSES
+    identity = record.case * 10 + record.slot_number
     row: dict[str, Any] = {
-        "_id": record.case * 10 + record.slot_number,
+        "_id": identity,
         "txnId": facts.transaction_id(record),
-        "spTxnId": f"SP{record.case * 10 + record.slot_number:020d}",
+        "spTxnId": f"SP{identity:020d}",
         "orderId": facts.key_of(record),
-        "amount": _rupees(money.asked, chance),
-        "paidAmount": _rupees(money.paid, chance >> 3),
-        "utr": facts.utr(record) if record.status_class in facts.MONEY_CLASSES else None,
-        "rrn": facts.rrn(record) if record.status_class in facts.MONEY_CLASSES else None,
+        "amount": _rupees(money.asked, chance % 3 == 0),
+        "paidAmount": _rupees(money.paid, (chance >> 3) % 3 == 0),
+        "utr": facts.utr(record) if moved else None,
+        "rrn": facts.rrn(record) if moved else None,
         "txnStatus": _word(record, chance),
-        "clientName": record.slot.owner,
-        "clientId": CLIENT_IDS[record.slot.owner],
+        "clientName": owner,
+        "clientId": CLIENT_IDS[owner],
         "resellerId": RESELLER_ID,
         "resellerName": RESELLER,
-        "transactionType": facts.transaction_type(seed, record),
+        "transactionType": facts.type_drawn(kind),
         "paymentMode": "UPI",
         "payerVpa": f"payer{number}@upi",
         "payerName": f"Test Payer {number}",
@@ -73,32 +107,32 @@ def payin(seed: int, record: Record, now: int) -> dict[str, Any]:
         "upiId": "merchant1@bank",
         "bankName": "Example Bank",
         "totalCommissionAmount": fee,
-        "clientCommission": fee - fee / 5,
-        "resellerCommission": fee / 5,
+        "clientCommission": client_fee,
+        "resellerCommission": reseller_fee,
         "callbackUrl": "https://merchant.example/cb",
         "callbackStatus": "sent" if final and now >= record.updated + CALLBACK_MS else "pending",
         "ipAddress": "",
         "currency": "INR",
-        "createdAt": iso(record.created),
-        "modifiedAt": iso(record.updated),
-        "completedAt": iso(record.updated) if final else None,
+        "createdAt": f"{created}Z",
+        "modifiedAt": f"{updated}Z",
+        "completedAt": f"{updated}Z" if final else None,
     }
     return _oddities(row, record)
 
 
-def payout(seed: int, record: Record, _: int) -> dict[str, Any]:
-    """A pay-out."""
-    money, chance = facts.money(seed, record), draw(seed, record.case, "wire")
-    number = facts.payer(seed, record.case)
-    charges = Decimal(money.fee).scaleb(-2)
+def _payout(
+    record: Record, asked: int, difference: int, chance: int, payer: int, created: str, updated: str
+) -> dict[str, Any]:
+    money, number = facts.payshack_money(record, asked, difference), facts.payer(payer)
+    charges = _major(money.fee)
     # On a pay-out the amount is the gross; what was paid less than asked is stated as the amount itself.
     amount = money.asked if money.paid is None else money.paid
     row: dict[str, Any] = {
         ("transactionId" if chance % 4 == 0 else "txnId"): facts.transaction_id(record),
         "orderId": facts.key_of(record),
-        "amount": _rupees(amount, chance),
+        "amount": _rupees(amount, chance % 3 == 0),
         "txnCharges": charges,
-        "netAmount": -(Decimal(amount or 0).scaleb(-2) + charges),
+        "netAmount": -(_major(amount or 0) + charges),
         ("status" if chance % 3 == 0 else "txnStatus"): PAYOUT_WORDS[record.status_class]
         if record.version or record.status_class != "P"
         else "INITIATED",
@@ -110,8 +144,8 @@ def payout(seed: int, record: Record, _: int) -> dict[str, Any]:
         "utr": facts.utr(record) if record.status_class in "SR" else None,
         "clientId": CLIENT_IDS[record.slot.owner],
         "clientName": record.slot.owner,
-        "createdAt": iso(record.created),
-        "modifiedAt": iso(record.updated),
+        "createdAt": f"{created}Z",
+        "modifiedAt": f"{updated}Z",
     }
     return _oddities(row, record)
 
@@ -159,10 +193,21 @@ def _oddities(row: dict[str, Any], record: Record) -> dict[str, Any]:
     return row
 
 
-def _rupees(minor: int | None, chance: int) -> Decimal | str | int | None:
+@lru_cache(maxsize=32_768)
+def _rupees(minor: int | None, is_text: bool) -> Decimal | str | int | None:
     if minor is None:
         return None
-    amount = Decimal(minor).scaleb(-2)
-    if chance % 3 == 0:
-        return f"{amount:.2f}"
-    return minor // 100 if minor % 100 == 0 else amount
+    if is_text:
+        return f"{_major(minor):.2f}"
+    return minor // 100 if minor % 100 == 0 else _major(minor)
+
+
+@lru_cache(maxsize=16_384)
+def _fees(minor: int) -> tuple[Decimal, Decimal, Decimal]:
+    """The commission, and the client's and the reseller's part of it."""
+    fee = _major(minor)
+    return fee, fee - fee / 5, fee / 5
+
+
+def _major(minor: int) -> Decimal:
+    return Decimal(minor).scaleb(-2)

@@ -1,13 +1,21 @@
 """A record as Vima writes it: JSON whose blocks appear as the operation advances.
 
 created: create_params only -> shown to the user: card_start -> final: card_finish, complete_* on success
+
+The hot path of the server: draws and times are made for a page at once; what operations of one shape have in common is
+put together once, with places for what is each one's own.
 """
 
+import re
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
 
 from pipelines.sandbox import facts
-from pipelines.sandbox.chance import draw
-from pipelines.sandbox.moments import DAY_MS, iso, spaced, to_millis
+from pipelines.sandbox.chance import lots_of
+from pipelines.sandbox.kinds import Slot
+from pipelines.sandbox.moments import DAY_MS, texts, to_millis
 from pipelines.sandbox.world import ID_SPAN, Record
 
 STATUS_WORDS = {"S": "success", "F": "fail", "P": "in_process", "W": "user_input_required", "U": "on_hold"}
@@ -17,117 +25,206 @@ MERCHANTS = {
     "monetix": ("aurora-shop", "birch-travel"),
     "caroussel": ("caroussel-play",),
 }
+UPI = ("apm", "upi")
 METHODS = {"monetix": ("card", "sepa"), "caroussel": ("card", "wallet")}
 COUNTRIES = {"EUR": "DE", "USD": "US", "TRY": "TR", "KWD": "KW", "INR": "IN"}
 
 
-def render_operation(seed: int, record: Record, now: datetime) -> bytes:
-    """The operation's JSON as it is at `now`; only its exchange rates depend on `now` beyond the version."""
-    return _template(seed, record, to_millis(now) // DAY_MS).encode()
+STREAMS = ("amount", "currency", "payer", "reference", "method", "merchant")
+OWN = (
+    "identity",
+    "reference",
+    "key",
+    "payer",
+    "payer_6",
+    "payer_10",
+    "asked",
+    "asked_major",
+    "paid_major",
+    "created",
+    "started",
+    "finishing",
+    "finished",
+    "updated",
+    "created_spaced",
+    "started_spaced",
+    "finishing_spaced",
+    "finished_spaced",
+    "create_id",
+    "update_id",
+)
+"""What an operation does not share with others of its shape. Times are UTC, without their zone."""
 
 
-def _template(seed: int, record: Record, day: int) -> str:
-    traits, money = record.slot.traits, facts.money(seed, record)
-    exponent = facts.EXPONENTS.get(money.currency, 2)
-    number = facts.payer(seed, record.case)
-    key = facts.key_of(record)
+def render_operations(seed: int, records: Sequence[Record], now: datetime) -> list[bytes]:
+    """The operations' JSON as they are at `now`; only exchange rates depend on `now` beyond the version."""
+    rate = to_millis(now) // DAY_MS % 9
+    lots = lots_of(seed, [record.case for record in records], STREAMS)
+    times = zip(
+        texts([record.created for record in records]),
+        texts([record.created + 1900 for record in records]),
+        texts([record.updated - 2600 for record in records]),
+        texts([record.updated - 30 for record in records]),
+        texts([record.updated for record in records]),
+        strict=True,
+    )
+    return [
+        _operation(record, *drawn, *moments, rate) for record, drawn, moments in zip(records, lots, times, strict=True)
+    ]
+
+
+def _operation(
+    record: Record,
+    amount: int,
+    currency: int,
+    payer: int,
+    reference: int,
+    method: int,
+    merchant: int,
+    created: str,
+    started: str,
+    finishing: str,
+    finished: str,
+    updated: str,
+    rate: int,
+) -> bytes:
+    slot, case, number = record.slot, record.case, facts.payer(payer)
+    money = facts.vima_money(record, amount, currency)
+    asked = _decimals(money.asked or 0, facts.EXPONENTS.get(money.currency, 2))
+    methods, merchants = METHODS.get(slot.owner, UPI), MERCHANTS[slot.owner]
+    rest = case % (ID_SPAN // 10) * 10 + record.slot_number
+    text, own_of = _shape(
+        slot,
+        record.status_class,
+        record.version == 0,
+        case % 2 == 1,
+        money.currency,
+        methods[method % len(methods)],
+        merchants[merchant % len(merchants)],
+        rate,
+    )
+    own = (
+        facts.operation_id(record),
+        f"{reference:016x}{record.slot_number:016x}",
+        facts.key_of(record),
+        number,
+        f"{number:06d}",
+        f"{number:010d}",
+        money.asked,
+        asked,
+        asked[:-5],
+        created,
+        started,
+        finishing,
+        finished,
+        updated,
+        created.replace("T", " "),
+        started.replace("T", " "),
+        finishing.replace("T", " "),
+        finished.replace("T", " "),
+        record.created * ID_SPAN + rest,
+        record.updated * ID_SPAN + rest,
+    )
+    return (text % own_of(own)).encode()
+
+
+@lru_cache(maxsize=8192)
+def _shape(
+    slot: Slot,
+    status_class: str,
+    is_new: bool,
+    lags: bool,
+    currency: str,
+    method: str,
+    merchant: str,
+    rate: int,
+) -> tuple[str, Callable[[tuple[object, ...]], tuple[object, ...]]]:
+    """The text with a place for each own value, and what puts an operation's own values into their order."""
+    traits = slot.traits
     parts = []
     if "no_id" not in traits:
-        parts.append(f'"operation_id": "{facts.operation_id(record)}"')
-    parts.append(f'"reference_id": "{draw(seed, record.case, "reference"):016x}{record.slot_number:016x}"')
-    if key is not None and "c_id_only" not in traits:
-        parts.append(f'"client_operation_id": "{key}"')
-    merchants = MERCHANTS[record.slot.owner]
+        parts.append('"operation_id": "<identity>"')
+    parts.append('"reference_id": "<reference>"')
+    if slot.key is not None and "c_id_only" not in traits:
+        parts.append('"client_operation_id": "<key>"')
     parts.append(
         '"service": "multihub-api", "service_env": "prod", '
-        f'"project": "{record.slot.owner}", "project_env": "prod", "user_id": "u-{number:06d}", '
-        f'"contact": "payer{number}@example.com", "ip_addr": ""'
+        f'"project": "{slot.owner}", "project_env": "prod", "user_id": "u-<payer_6>", '
+        '"contact": "payer<payer>@example.com", "ip_addr": ""'
     )
-    parts.append(_create_params(record, money, number, key))
-    parts.append(_statuses(record))
-    method = METHODS.get(record.slot.owner, ("apm", "upi"))
+    parts.append(_create_params(slot, currency))
+    parts.append(_statuses(slot, status_class, lags))
     parts.append(
         '"payment_product": "multihub-api", "payment_method_type": "fiat", '
-        f'"payment_method_code": "{method[draw(seed, record.case, "method") % len(method)]}", '
-        f'"credentials_owner": "{merchants[draw(seed, record.case, "merchant") % len(merchants)]}", '
-        '"integration_type": "direct"'
+        f'"payment_method_code": "{method}", "credentials_owner": "{merchant}", "integration_type": "direct"'
     )
     if "no_created" not in traits:
-        parts.append(f'"operation_created_at": "{iso(record.created)}"')
-    parts.append(f'"operation_modified_at": "{iso(record.updated)}"')
-    if "no_amount" not in traits:
-        parts.extend(_blocks(record, money, exponent))
-    parts.append(f'"operation_create_id": "{_id(record.created, record)}"')
-    parts.append(f'"operation_update_id": "{_id(record.updated, record)}"')
-    parts.append(f'"payment_custom_data": {{"name": "apm"}}, "rates": {{"INR-USD": 0.011{day % 9}}}')
-    return "{" + ", ".join(parts) + "}"
+        parts.append('"operation_created_at": "<created>Z"')
+    parts.append('"operation_modified_at": "<updated>Z"')
+    if "no_amount" not in traits and not (is_new and status_class == "P"):
+        parts.extend(_blocks(slot, status_class, currency))
+    parts.append('"operation_create_id": "<create_id>"')
+    parts.append('"operation_update_id": "<update_id>"')
+    parts.append(f'"payment_custom_data": {{"name": "apm"}}, "rates": {{"INR-USD": 0.011{rate}}}')
+    text = "{" + ", ".join(parts) + "}"
+    places = [OWN.index(name) for name in _PLACE.findall(text)]
+    return _PLACE.sub("%s", text.replace("%", "%%")), itemgetter(*places)
 
 
-def _create_params(record: Record, money: facts.Money, number: int, key: str | None) -> str:
-    method = (
-        "" if "no_method" in record.slot.traits else f'"method": "payment.{record.slot.flow.removeprefix("pay")}", '
-    )
-    amount = (
-        ""
-        if "no_amount" in record.slot.traits
-        else f'"amount": {{"value": {money.asked}, "currency": "{money.currency}"}}, '
-    )
-    identifiers = "{}" if key is None else f'{{"c_id": {key}}}'
+_PLACE = re.compile(r"<(\w+)>")
+
+
+def _create_params(slot: Slot, currency: str) -> str:
+    method = "" if "no_method" in slot.traits else f'"method": "payment.{slot.flow.removeprefix("pay")}", '
+    amount = "" if "no_amount" in slot.traits else f'"amount": {{"value": <asked>, "currency": "{currency}"}}, '
+    identifiers = "{}" if slot.key is None else '{"c_id": <key>}'
     return (
         f'"create_params": {{{method}"service_id": 14701, "params": {{"payment": {{"payer": '
-        f'{{"email": "payer{number}@example.com", "phone": "{number:010d}", '
-        f'"person": {{"first_name": "Test", "last_name": "Payer {number}"}}, '
-        f'"customer_account": {{"id": "u-{number:06d}"}}}}, {amount}'
-        f'"client": {{"country": "{COUNTRIES[money.currency]}", "language": "EN"}}, "identifiers": {identifiers}}}}}}}'
+        '{"email": "payer<payer>@example.com", "phone": "<payer_10>", '
+        '"person": {"first_name": "Test", "last_name": "Payer <payer>"}, '
+        f'"customer_account": {{"id": "u-<payer_6>"}}}}, {amount}'
+        f'"client": {{"country": "{COUNTRIES[currency]}", "language": "EN"}}, "identifiers": {identifiers}}}}}}}'
     )
 
 
-def _statuses(record: Record) -> str:
-    if "no_status" in record.slot.traits and record.status_class == "U":
+def _statuses(slot: Slot, status_class: str, lags: bool) -> str:
+    if "no_status" in slot.traits and status_class == "U":
         return '"operation_state": "in_process"'
-    if "contradiction" in record.slot.traits and record.status_class == "U":
+    if "contradiction" in slot.traits and status_class == "U":
         return '"current_status": "fail", "payment_status": "success", "operation_state": "processed"'
-    word = STATUS_WORDS[record.status_class]
-    if record.status_class in "SF":
+    word = STATUS_WORDS[status_class]
+    if status_class in "SF":
         # operation_state lags behind on half of the finished operations, as at the real one.
-        state = "in_process" if record.case % 2 else "processed"
+        state = "in_process" if lags else "processed"
         return f'"current_status": "{word}", "payment_status": "{word}", "operation_state": "{state}"'
     return f'"current_status": "{word}", "operation_state": "in_process"'
 
 
-def _blocks(record: Record, money: facts.Money, exponent: int) -> list[str]:
-    if record.version == 0 and record.status_class == "P":
-        return []
-    asked = _decimals(money.asked or 0, exponent)
-    action = facts.operation_id(record)
+def _blocks(slot: Slot, status_class: str, currency: str) -> list[str]:
     blocks = [
-        f'"card_start": [{{"oper_type": "deposit", "action_id": "{action}", "payment_id": "{action}", '
-        f'"payment_gate": "paymentgate", "currency": "{money.currency}", "amount": {asked}, '
-        f'"created_at": "{spaced(record.created)}", "modified_at": "{spaced(record.created + 1900)}"}}]'
+        '"card_start": [{"oper_type": "deposit", "action_id": "<identity>", "payment_id": "<identity>", '
+        f'"payment_gate": "paymentgate", "currency": "{currency}", "amount": <asked_major>, '
+        '"created_at": "<created_spaced>000", "modified_at": "<started_spaced>000"}]'
     ]
-    if record.status_class in "SF":
-        result = "success" if record.status_class == "S" else "decline"
+    if status_class in "SF":
+        result = "success" if status_class == "S" else "decline"
         blocks.append(
-            f'"card_finish": [{{"action_id": "{action}", "currency": "{money.currency}", "amount": {asked}, '
-            f'"charged_currency": "{money.currency}", "charged_amount": {asked}, "charged_fee": 0.00000000, '
-            f'"result": "{result}", "created_at": "{spaced(record.updated - 2600)}", '
-            f'"modified_at": "{spaced(record.updated - 30)}", "rates": {{"INR-USD": 0.0117}}}}]'
+            f'"card_finish": [{{"action_id": "<identity>", "currency": "{currency}", "amount": <asked_major>, '
+            f'"charged_currency": "{currency}", "charged_amount": <asked_major>, "charged_fee": 0.00000000, '
+            f'"result": "{result}", "created_at": "<finishing_spaced>000", '
+            '"modified_at": "<finished_spaced>000", "rates": {"INR-USD": 0.0117}}]'
         )
-    if money.paid is not None:
-        paid = _decimals(money.paid, exponent)
-        if "inexact_amount" in record.slot.traits:
-            paid = f"{paid[:-5]}50000"
+    if status_class == "S":
+        # What is asked is what is paid; five decimals more than any currency has.
+        tail = "50000" if "inexact_amount" in slot.traits else "00000"
         blocks.append(
-            f'"complete_amount": {paid}, "complete_currency": "{money.currency}", '
-            f'"complete_created_at": "{iso(record.updated - 2600)}", "complete_modified_at": "{iso(record.updated)}"'
+            f'"complete_amount": <paid_major>{tail}, "complete_currency": "{currency}", '
+            '"complete_created_at": "<finishing>Z", "complete_modified_at": "<updated>Z"'
         )
     return blocks
 
 
-def _id(millis: int, record: Record) -> int:
-    return millis * ID_SPAN + record.case % (ID_SPAN // 10) * 10 + record.slot_number
-
-
+@lru_cache(maxsize=16_384)
 def _decimals(minor: int, exponent: int) -> str:
     """Major units with eight decimals, written without going through a float."""
     whole, part = divmod(minor, 10**exponent)

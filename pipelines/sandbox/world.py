@@ -6,6 +6,7 @@ Grain of a table: one row per record, with the instant of each of its versions. 
 it is asked for (vima_records, payshack_records), so a million orders cost some 200 MB and a few seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -23,6 +24,7 @@ NEVER = np.iinfo(np.int64).max
 MAX_VERSIONS = 4
 TURN, RARE_PER_TURN = 20, 3
 LIVE_BLOCK = 4320
+PORTION = 4096
 TABLES = ("vima", "payshack:payin", "payshack:payout")
 ID_SPAN = 1_000_000
 
@@ -65,19 +67,26 @@ class RecordTable:
             np.concatenate([self.times, other.times]),
         ).sorted()
 
-    def at(self, row: int, now: int) -> Record | None:
-        """The record in its version of `now`, None before it exists."""
-        times = self.times[row].tolist()
-        version = sum(1 for time in times if time <= now) - 1
-        if version < 0:
-            return None
-        slot_number = int(self.slot[row])
-        kind = KINDS[self.kind[row]]
-        slot = kind.slots[slot_number]
-        status_class = slot.path[version].status_class
-        return Record(
-            int(self.case[row]), kind.name, slot_number, slot, times[0], times[version], version, status_class
-        )
+    def at(self, rows: Sequence[int] | NDArray[np.int64], now: int) -> list[Record]:
+        """The records of these rows in their version of `now`, without those that do not exist yet."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        times = self.times[chosen]
+        found = []
+        for case, kind_number, slot_number, moments, count in zip(
+            self.case[chosen].tolist(),
+            self.kind[chosen].tolist(),
+            self.slot[chosen].tolist(),
+            times.tolist(),
+            np.count_nonzero(times <= now, axis=1).tolist(),
+            strict=True,
+        ):
+            if count:
+                kind = KINDS[kind_number]
+                slot = kind.slots[slot_number]
+                status_class = slot.path[count - 1].status_class
+                updated = moments[count - 1]
+                found.append(Record(case, kind.name, slot_number, slot, moments[0], updated, count - 1, status_class))
+        return found
 
 
 @dataclass(slots=True)
@@ -119,8 +128,9 @@ class World:
         """All records of a table as they stand at `now`, oldest first."""
         millis = self.reach(now)
         table = self.table(name)
-        found = (table.at(row, millis) for row in range(int(np.searchsorted(table.created, millis, side="right"))))
-        return [record for record in found if record is not None]
+        count = int(np.searchsorted(table.created, millis, side="right"))
+        parts = (range(begin, min(begin + PORTION, count)) for begin in range(0, count, PORTION))
+        return [record for part in parts for record in table.at(part, millis)]
 
     def rows_of_case(self, name: str, case: int) -> list[int]:
         """Rows of one order, oldest first."""
