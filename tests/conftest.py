@@ -101,9 +101,26 @@ def warehouse(server_url: str, prepared_template: str) -> Iterator[str]:
     drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def parsed_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dbt project as a PSP_HOME keeps it parsed; made once for all processes of the run, for it costs seconds."""
+    from pipelines.defs.model.manifest import parsed_project
+
+    here = tmp_path_factory.getbasetemp()
+    run = here.parent if "PYTEST_XDIST_WORKER" in os.environ else here
+    return parsed_project(load_settings({"PSP_HOME": str(run / "parsed-models")})).folder.parent
+
+
+def take_parsed_models(parsed: Path, home: Path) -> None:
+    """Give a PSP_HOME the parsed project, as an earlier start would have left it there."""
+    ignored = shutil.ignore_patterns(".lock")
+    shutil.copytree(parsed, home / "dbt" / "parsed", copy_function=os.link, ignore=ignored, dirs_exist_ok=True)
+
+
 @pytest.fixture
-def make_settings(warehouse: str, tmp_path: Path) -> Callable[..., Settings]:
-    """Settings over the fresh warehouse and an empty PSP_HOME; keyword arguments are further variables."""
+def make_settings(warehouse: str, parsed_models: Path, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings over the fresh warehouse and a PSP_HOME without data; keyword arguments are further variables."""
+    take_parsed_models(parsed_models, tmp_path)
 
     def make(**changes: str) -> Settings:
         return load_settings({"PSP_DATABASE_URL": warehouse, "PSP_HOME": str(tmp_path)} | changes)
@@ -126,9 +143,11 @@ class Loaded:
 
 
 @pytest.fixture(scope="session")
-def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
+def providers(tmp_path_factory: pytest.TempPathFactory, parsed_models: Path) -> Iterator[Providers]:
     """Both sandbox servers over one standing world, for all tests that only read them."""
-    with sandbox_providers(tmp_path_factory.mktemp("providers")) as running:
+    home = tmp_path_factory.mktemp("providers")
+    take_parsed_models(parsed_models, home)
+    with sandbox_providers(home) as running:
         yield running
 
 

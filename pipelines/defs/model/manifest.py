@@ -4,8 +4,9 @@
                                                                manifest.json          what Dagster reads
                                                                partial_parse.msgpack  what dbt itself takes back
 
-A parse costs seconds, taking the kept form back 0.2 s. A manifest holds the database's name, so that is part of the
-fingerprint; `vars` are not: a manifest handed to dbt is never parsed again, whatever the vars of the run.
+A parse costs seconds, taking the kept form back 0.2 s. A manifest holds the database's name: it is parsed for one name
+and pointed at the database in use when it is read, so a project is parsed once, wherever its data are. `vars` do not
+matter: a manifest handed to dbt is never parsed again, whatever the vars of the run.
 """
 
 import contextlib
@@ -36,14 +37,15 @@ DEFAULT_DATABASE = "psp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedProject:
-    """Where the parsed project lies, and the fingerprint of code, seeds, dbt and database that it stands for."""
+    """Where the parsed project lies, the fingerprint of what it was parsed from, and the database that it is for."""
 
     folder: Path
     fingerprint: str
+    database: str
 
     def as_json(self) -> Mapping[str, Any]:
         """The manifest as dbt documents it, for Dagster."""
-        return _load_json(self.folder / "manifest.json")
+        return _load_json(self.folder / "manifest.json", self.database)
 
     def as_manifest(self) -> Any:
         """dbt's own manifest object. New each time, because dbt writes into it while it runs."""
@@ -51,21 +53,24 @@ class ParsedProject:
         from dbt.parser.manifest import extended_mashumuro_decoder
 
         stored = (self.folder / "partial_parse.msgpack").read_bytes()
-        return Manifest.from_msgpack(stored, decoder=extended_mashumuro_decoder)
+        manifest = Manifest.from_msgpack(stored, decoder=extended_mashumuro_decoder)
+        for relation in (*manifest.nodes.values(), *manifest.sources.values()):
+            relation.database = self.database
+            relation.relation_name = _pointed(relation.relation_name, self.database)
+        return manifest
 
 
 def parsed_project(settings: Settings) -> ParsedProject:
     """The project as it is now, parsed if it was not yet. Needs no database. Raises ModelError with dbt's reason."""
-    database = _database_name(settings)
-    fingerprint = _fingerprint(database)
+    fingerprint = _fingerprint()
     home = settings.psp_home / "dbt" / "parsed"
-    found = ParsedProject(folder=home / fingerprint, fingerprint=fingerprint)
+    found = ParsedProject(folder=home / fingerprint, fingerprint=fingerprint, database=_database_name(settings))
     if not (found.folder / "manifest.json").exists():
         home.mkdir(parents=True, exist_ok=True)
         with (home / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (found.folder / "manifest.json").exists():
-                _parse(found.folder, database)
+                _parse(found.folder)
                 _forget_old_parses(home)
     return found
 
@@ -119,9 +124,9 @@ def _database_name(settings: Settings) -> str:
         return DEFAULT_DATABASE  # nothing has been started yet, as in `dagster definitions validate`
 
 
-def _fingerprint(database: str) -> str:
+def _fingerprint() -> str:
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{version('dbt-core')}\0{version('dbt-postgres')}\0{database}\0{PROJECT}".encode())
+    digest.update(f"{version('dbt-core')}\0{version('dbt-postgres')}\0{PROJECT}".encode())
     for path in sorted(_sources()):
         digest.update(f"\0{path.relative_to(PROJECT)}\0".encode())
         digest.update(path.read_bytes())
@@ -136,13 +141,13 @@ def _sources() -> Iterator[Path]:
         yield from (path for path in candidates if path.suffix in SOURCE_SUFFIXES and path.is_file())
 
 
-def _parse(folder: Path, database: str) -> None:
+def _parse(folder: Path) -> None:
     from dbt.cli.main import dbtRunner
 
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     flags = [*project_flags(), "--target-path", str(unfinished), "--log-path", str(unfinished)]
-    with environment({"DBT_PSP_DBNAME": database}):
+    with environment({"DBT_PSP_DBNAME": DEFAULT_DATABASE}):
         outcome = dbtRunner().invoke(["parse", *flags])
     if not outcome.success:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -161,7 +166,17 @@ def _forget_old_parses(home: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _pointed(relation_name: str | None, database: str) -> str | None:
+    parsed_for = f'"{DEFAULT_DATABASE}".'
+    if relation_name is None or not relation_name.startswith(parsed_for):
+        return relation_name
+    return f'"{database}".{relation_name.removeprefix(parsed_for)}'
+
+
 @lru_cache(maxsize=2)
-def _load_json(path: Path) -> Mapping[str, Any]:
+def _load_json(path: Path, database: str) -> Mapping[str, Any]:
     loaded: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for relation in (*loaded["nodes"].values(), *loaded["sources"].values()):
+        relation["database"] = database
+        relation["relation_name"] = _pointed(relation["relation_name"], database)
     return loaded

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import take_parsed_models
 from tests.sandbox import Providers, free_port
 
 ROOT = Path(__file__).parents[3]
@@ -122,8 +123,9 @@ def platform(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def outside(home: Path, providers: Providers, warehouse: str) -> dict[str, str]:
+def outside(home: Path, providers: Providers, warehouse: str, parsed_models: Path) -> dict[str, str]:
     """Settings as in production: a database server and two providers that somebody else runs."""
+    take_parsed_models(parsed_models, home)
     return {"PSP_HOME": str(home), "PSP_DATABASE_URL": warehouse, **addresses_of(providers)}
 
 

@@ -62,7 +62,7 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def made_platform(loaded: Loaded, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Made once a module: the manifest names its database, so each warehouse costs a parse."""
+    """Made once a module: loading the definitions costs seconds."""
     from pipelines.definitions import defs
 
     url = copy_database(server_url, loaded.template)
