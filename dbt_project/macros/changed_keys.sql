@@ -90,6 +90,17 @@
     {% if is_incremental() %} select 1 {% else %} analyze {{ this }} {% endif %}
 {% endmacro %}
 
+{# Post-hook of an incremental table: indexes of columns that few rows have; a condition on one of them implies its presence. #}
+{% macro index_where_present(columns) %}
+    {%- if is_incremental() -%}
+    select 1
+    {%- else -%}
+    {%- for column in columns %}
+    create index on {{ this }} ({{ column }}) where {{ column }} is not null;
+    {%- endfor %}
+    {%- endif -%}
+{% endmacro %}
+
 {# Whether two rows say the same in `columns`, by value and not by how a session would print them. #}
 {% macro same_values(one, other, columns) -%}
     ({{ one }}.{{ columns | join(', ' ~ one ~ '.') }}) is not distinct from ({{ other }}.{{ columns | join(', ' ~ other ~ '.') }})

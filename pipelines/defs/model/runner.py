@@ -28,6 +28,8 @@ Depth = Literal["changes", "models", "build"]
 
 THREADS = 2
 LOCK_WAIT_SECONDS = 900
+# A rebuild joins and sorts whole histories, and no two runs of the models overlap.
+SESSION_OPTIONS = "-c timezone=UTC -c work_mem=128MB -c maintenance_work_mem=512MB"
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 SKIPPED = "skipped"
 NAMED_FAILURES = 5
@@ -124,7 +126,7 @@ def _dbt_environment(url: str) -> dict[str, str]:
         "DBT_PSP_DBNAME": parts.get("dbname"),
         "PGSSLMODE": parts.get("sslmode"),
         "PGSSLROOTCERT": parts.get("sslrootcert"),
-        "PGOPTIONS": f"-c role={TRANSFORMER} -c timezone=UTC",
+        "PGOPTIONS": f"-c role={TRANSFORMER} {SESSION_OPTIONS}",
     }
     return {name: str(value) for name, value in found.items() if value is not None}
 

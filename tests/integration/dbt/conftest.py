@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from pipelines.core.postgres import TRANSFORMER, connect
 from pipelines.core.settings import Settings
 from pipelines.defs.model.manifest import ParsedProject, environment, parsed_project, project_flags
-from pipelines.defs.model.runner import ModelReport, run_models
+from pipelines.defs.model.runner import SESSION_OPTIONS, ModelReport, run_models
 
 BOOKKEEPING = frozenset({"changed_xid", "evaluated_at"})
 """Columns of marts that say when a row was written, not what it says."""
@@ -93,7 +93,7 @@ def _profile(url: str) -> Iterator[None]:
     parts = conninfo_to_dict(url)
     names = ("host", "port", "user", "password", "dbname")
     values = {f"DBT_PSP_{name.upper()}": str(parts[name]) for name in names if parts.get(name)}
-    with environment(values | {"PGOPTIONS": f"-c role={TRANSFORMER} -c timezone=UTC"}):
+    with environment(values | {"PGOPTIONS": f"-c role={TRANSFORMER} {SESSION_OPTIONS}"}):
         yield
 
 

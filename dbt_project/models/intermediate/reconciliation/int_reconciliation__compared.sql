@@ -4,7 +4,6 @@
         unlogged=true,
         pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['reconciliation_id'], 'unique': true}],
     )
 }}
 
@@ -16,7 +15,8 @@ reconciliation_rows as (
 
 ),
 
-legs as (
+-- Read three times: kept, it would be written out once more.
+legs as not materialized (
 
     select * from {{ ref('int_reconciliation__legs') }}
 
@@ -61,6 +61,7 @@ next_changes as (
         match_space,
         min(next_change_at) as next_change_at
     from legs
+    where next_change_at is not null
     group by match_space
 
 ),
@@ -105,7 +106,7 @@ joined as (
         on reconciliation_rows.vima_transaction_id = vima.transaction_id
     left join legs as payshack
         on reconciliation_rows.payshack_transaction_id = payshack.transaction_id
-    inner join next_changes
+    left join next_changes
         on coalesce(vima.match_space, payshack.match_space) = next_changes.match_space
 
 ),

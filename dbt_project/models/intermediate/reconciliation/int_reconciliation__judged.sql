@@ -4,7 +4,6 @@
         unlogged=true,
         pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['reconciliation_id'], 'unique': true}, {'columns': ['reconciliation_key']}],
     )
 }}
 

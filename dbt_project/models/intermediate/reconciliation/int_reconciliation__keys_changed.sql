@@ -4,7 +4,6 @@
         unlogged=true,
         pre_hook="{{ note_pending('fct_reconciliation') }}",
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['reconciliation_key'], 'unique': true}],
     )
 }}
 

@@ -4,11 +4,6 @@
         unlogged=true,
         pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
-        indexes=[
-            {'columns': ['transaction_id'], 'unique': true},
-            {'columns': ['match_space']},
-            {'columns': ['reconciliation_key']},
-        ],
     )
 }}
 
@@ -52,7 +47,8 @@ pending_ttls as (
 
 ),
 
-records as (
+-- Read twice; kept, it would be written out once more than it needs to be.
+records as not materialized (
 
     select
         transactions.*,
@@ -72,7 +68,7 @@ records as (
 ),
 
 -- A request that waits for its user lives as long as its kind allows. Pay-outs have no user who could be waited for.
-by_own_type as (
+by_own_type as not materialized (
 
     select
         records.*,

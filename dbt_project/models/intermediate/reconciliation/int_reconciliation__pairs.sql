@@ -4,7 +4,6 @@
         unlogged=true,
         pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['match_space']}],
     )
 }}
 
@@ -16,13 +15,10 @@
 
 with recursive
 
-legs as (
+-- Read several times: kept, all of them would be written out once more.
+legs as not materialized (
 
-    select
-        *,
-        row_number() over (partition by match_space, source, effective_class order by placed_at asc, transaction_id asc)
-            as class_number
-    from {{ ref('int_reconciliation__legs') }}
+    select * from {{ ref('int_reconciliation__legs') }}
     where is_reconciled and order_key is not null
 
 ),
@@ -32,6 +28,55 @@ parameters as (
     select minutes * 60 as pair_distance_seconds
     from {{ ref('reconciliation_parameters') }}
     where parameter = 'pair_distance'
+
+),
+
+-- Nearly every order has one record a side and no choice; only the others need to be put in order.
+crowded as (
+
+    select distinct match_space
+    from (
+        select match_space
+        from legs
+        group by match_space, source
+        having count(*) > 1
+    ) as sides
+
+),
+
+plain as (
+
+    select
+        vima.match_space,
+        vima.transaction_id as vima_transaction_id,
+        payshack.transaction_id as payshack_transaction_id
+    from legs as vima
+    cross join parameters
+    inner join legs as payshack
+        on vima.match_space = payshack.match_space
+    where
+        vima.source = 'vima'
+        and payshack.source = 'payshack'
+        and {{ seconds_apart('vima', 'payshack') }} <= parameters.pair_distance_seconds
+        and not exists (
+            select 1
+            from crowded
+            where crowded.match_space = vima.match_space
+        )
+
+),
+
+numbered as (
+
+    select
+        legs.*,
+        row_number() over (
+            partition by legs.match_space, legs.source, legs.effective_class
+            order by legs.placed_at asc, legs.transaction_id asc
+        ) as class_number
+    from legs
+    inner join crowded
+        on legs.match_space = crowded.match_space
 
 ),
 
@@ -49,9 +94,9 @@ possible as (
         vima.stake_rank as vima_stake_rank,
         payshack.stake_rank as payshack_stake_rank,
         {{ seconds_apart('vima', 'payshack') }} as distance_seconds
-    from legs as vima
+    from numbered as vima
     cross join parameters
-    inner join legs as payshack
+    inner join numbered as payshack
         on vima.match_space = payshack.match_space and payshack.source = 'payshack'
     where
         vima.source = 'vima'
@@ -142,6 +187,13 @@ taken as (
 
 )
 
+select
+    match_space,
+    vima_transaction_id,
+    payshack_transaction_id,
+    1 as pair_number
+from plain
+union all
 select
     match_space,
     vima_transaction_id,

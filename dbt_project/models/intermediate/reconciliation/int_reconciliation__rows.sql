@@ -4,19 +4,19 @@
         unlogged=true,
         pre_hook="{{ note_batch() }}",
         post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['reconciliation_id'], 'unique': true}, {'columns': ['reconciliation_key']}],
     )
 }}
 
 with
 
-legs as (
+-- Read several times: kept, all of them would be written out once more.
+legs as not materialized (
 
     select * from {{ ref('int_reconciliation__legs') }}
 
 ),
 
-pairs as (
+pairs as not materialized (
 
     select * from {{ ref('int_reconciliation__pairs') }}
 
@@ -44,168 +44,117 @@ parameters as (
 
 ),
 
-pair_legs as (
+-- Nearly every order is one record a side that are a pair, or one record alone. The others need an order among their
+-- records: several on a side, or one on each that are no pair.
+crowded as (
 
-    select
-        vima_transaction_id as transaction_id,
-        vima_transaction_id as head_id,
-        pair_number
-    from pairs
-    union all
-    select
-        payshack_transaction_id as transaction_id,
-        vima_transaction_id as head_id,
-        pair_number
-    from pairs
+    select sides.match_space
+    from (
+        select
+            match_space,
+            count(*) filter (where source = 'vima') as vima_count,
+            count(*) filter (where source = 'payshack') as payshack_count
+        from legs
+        where is_reconciled
+        group by match_space
+        having count(*) > 1
+    ) as sides
+    left join pairs
+        on sides.match_space = pairs.match_space and pairs.pair_number = 1
+    where sides.vima_count > 1 or sides.payshack_count > 1 or pairs.match_space is null
 
 ),
 
-reconciled as (
+plain_legs as not materialized (
 
-    select
-        legs.*,
-        pair_legs.head_id,
-        pair_legs.pair_number,
-        bool_or(pair_legs.pair_number is not null) over (partition by legs.match_space) as has_pair_in_space,
-        row_number() over (
-            partition by legs.match_space, legs.source
-            order by legs.stake_rank asc, legs.placed_at asc, legs.transaction_id asc
-        ) as side_rank,
-        row_number() over (
-            partition by legs.match_space, legs.source, legs.effective_class
-            order by pair_legs.pair_number asc nulls last, legs.placed_at asc, legs.transaction_id asc
-        ) as class_rank
+    select legs.*
     from legs
-    left join pair_legs
-        on legs.transaction_id = pair_legs.transaction_id
-    where legs.is_reconciled
-
-),
-
--- What each record is: a leg of a pair; alone, because it is a success or speaks for a side of an order without a pair;
--- or else an attempt of a row of its order.
-roles as (
-
-    select
-        reconciled.*,
-        case
-            when reconciled.pair_number is not null then 'pair'
-            when reconciled.effective_class = 'S' then 'single'
-            when reconciled.side_rank = 1 and not reconciled.has_pair_in_space then 'single'
-            else 'attempt'
-        end as part
-    from reconciled
-
-),
-
-head_legs as (
-
-    select
-        match_space,
-        coalesce(head_id, transaction_id) as head_id,
-        transaction_id,
-        created_at,
-        pair_number,
-        case when part = 'pair' then 1 when source = 'vima' then 2 else 3 end as head_order
-    from roles
-    where part in ('pair', 'single')
-
-),
-
--- An attempt belongs to the first pair of its order, else to the nearest row. Further than a day from all, it is alone.
-attached as (
-
-    select distinct on (attempts.transaction_id)
-        attempts.transaction_id,
-        attempts.source,
-        attempts.placed_at,
-        head_legs.head_id
-    from roles as attempts
-    cross join parameters
-    inner join head_legs
-        on attempts.match_space = head_legs.match_space
     where
-        attempts.part = 'attempt'
-        and {{ seconds_apart('attempts', 'head_legs') }} <= parameters.pair_distance_seconds
-    order by
-        attempts.transaction_id asc,
-        coalesce(head_legs.pair_number = 1, false) desc,
-        {{ seconds_apart('attempts', 'head_legs') }} asc,
-        head_legs.head_order asc,
-        head_legs.transaction_id asc
+        legs.is_reconciled
+        and not exists (
+            select 1
+            from crowded
+            where crowded.match_space = legs.match_space
+        )
 
 ),
 
-heads as (
+plain_vima as not materialized (
+
+    select * from plain_legs
+    where source = 'vima'
+
+),
+
+plain_payshack as not materialized (
+
+    select * from plain_legs
+    where source = 'payshack'
+
+),
+
+plain as (
+
+    select
+        coalesce(vima.match_space, payshack.match_space) as match_space,
+        coalesce(vima.transaction_id, payshack.transaction_id) as head_id,
+        vima.transaction_id as vima_transaction_id,
+        payshack.transaction_id as payshack_transaction_id,
+        case when vima.transaction_id is not null and payshack.transaction_id is not null then 1 end as pair_number,
+        coalesce(vima.reconciliation_key, payshack.reconciliation_key) as reconciliation_key,
+        coalesce(vima.source, payshack.source) as source,
+        coalesce(vima.flow, payshack.flow) as flow,
+        coalesce(vima.project, payshack.project) as project,
+        coalesce(vima.order_key, payshack.order_key) as order_key,
+        coalesce(vima.created_at, payshack.created_at) as created_at
+    from plain_vima as vima
+    full outer join plain_payshack as payshack
+        on vima.match_space = payshack.match_space
+
+),
+
+{{ rows_of_crowded_orders() }},
+
+everything as (
 
     select
         match_space,
-        vima_transaction_id as head_id,
+        head_id,
         vima_transaction_id,
         payshack_transaction_id,
         pair_number,
-        1 as head_order
-    from pairs
+        reconciliation_key,
+        source,
+        flow,
+        project,
+        order_key,
+        created_at,
+        false as is_duplicate_success,
+        1 as row_number_in_space
+    from plain
     union all
     select
-        roles.match_space,
-        roles.transaction_id as head_id,
-        case when roles.source = 'vima' then roles.transaction_id end as vima_transaction_id,
-        case when roles.source = 'payshack' then roles.transaction_id end as payshack_transaction_id,
-        null as pair_number,
-        case when roles.part = 'attempt' then 4 when roles.source = 'vima' then 2 else 3 end as head_order
-    from roles
-    left join attached
-        on roles.transaction_id = attached.transaction_id
-    where roles.part <> 'pair' and attached.transaction_id is null
-
-),
-
-attempt_lists as (
-
-    select
+        match_space,
         head_id,
-        array_agg(transaction_id order by placed_at asc, transaction_id asc) filter (where source = 'vima')
-            as vima_attempt_ids,
-        array_agg(transaction_id order by placed_at asc, transaction_id asc) filter (where source = 'payshack')
-            as payshack_attempt_ids
-    from attached
-    group by head_id
-
-),
-
--- One name for the row, whatever becomes of it: the order's first row is named by the order, further ones by their leg.
-named as (
-
-    select
-        heads.*,
-        reconciled.reconciliation_key,
-        reconciled.source,
-        reconciled.flow,
-        reconciled.project,
-        reconciled.order_key,
-        reconciled.created_at,
-        -- A further success beside a paired or an earlier one.
-        heads.pair_number is null and reconciled.effective_class = 'S' and reconciled.class_rank > 1
-            as is_duplicate_success,
-        row_number() over (
-            partition by heads.match_space
-            order by
-                heads.head_order asc,
-                heads.pair_number asc,
-                reconciled.placed_at asc,
-                reconciled.transaction_id asc
-        ) as row_number_in_space
-    from heads
-    inner join reconciled
-        on heads.head_id = reconciled.transaction_id
+        vima_transaction_id,
+        payshack_transaction_id,
+        pair_number,
+        reconciliation_key,
+        source,
+        flow,
+        project,
+        order_key,
+        created_at,
+        is_duplicate_success,
+        row_number_in_space
+    from named
 
 ),
 
 singles as (
 
     select *
-    from named
+    from everything
     where pair_number is null and order_key is not null
 
 ),
@@ -264,25 +213,25 @@ quarantined_counterparts as (
 select
     md5(
         case
-            when named.row_number_in_space = 1 then named.match_space
-            else named.match_space || '|' || named.head_id
+            when everything.row_number_in_space = 1 then everything.match_space
+            else everything.match_space || '|' || everything.head_id
         end
     ) as reconciliation_id,
-    named.reconciliation_key,
-    named.flow,
-    named.project,
-    named.order_key,
-    named.vima_transaction_id,
-    named.payshack_transaction_id,
+    everything.reconciliation_key,
+    everything.flow,
+    everything.project,
+    everything.order_key,
+    everything.vima_transaction_id,
+    everything.payshack_transaction_id,
     coalesce(attempt_lists.vima_attempt_ids, '{}') as vima_attempt_ids,
     coalesce(attempt_lists.payshack_attempt_ids, '{}') as payshack_attempt_ids,
-    named.is_duplicate_success,
+    everything.is_duplicate_success,
     collisions.head_id is not null as is_key_collision,
     quarantined_counterparts.head_id is not null as is_counterpart_quarantined
-from named
+from everything
 left join attempt_lists
-    on named.head_id = attempt_lists.head_id
+    on everything.head_id = attempt_lists.head_id
 left join collisions
-    on named.head_id = collisions.head_id
+    on everything.head_id = collisions.head_id
 left join quarantined_counterparts
-    on named.head_id = quarantined_counterparts.head_id
+    on everything.head_id = quarantined_counterparts.head_id
