@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from dotenv import dotenv_values
@@ -38,6 +38,8 @@ class Settings(BaseModel):
 
     psp_dagster_port: Port = 3000
     psp_sidecar_port: Port = 8000
+    psp_cors_origins: str | None = None
+    psp_dagster_webserver_url: str | None = None
     psp_sandbox_vima_port: Port = 8701
     psp_sandbox_payshack_port: Port = 8702
     psp_sandbox_orders: Annotated[int, Field(ge=1, le=5_000_000)] = 1000
@@ -85,7 +87,9 @@ class Settings(BaseModel):
             raise ValueError("needs a zone; write 2026-01-15T10:00:00Z")
         return value.astimezone(UTC) if value is not None else None
 
-    @field_validator("vima_base_url", "payshack_portal_url", "payshack_api_url", "metabase_url")
+    @field_validator(
+        "vima_base_url", "payshack_portal_url", "payshack_api_url", "metabase_url", "psp_dagster_webserver_url"
+    )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -96,6 +100,15 @@ class Settings(BaseModel):
         if not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be a plain address such as https://host.example/path, without ? or #")
         return value.rstrip("/")
+
+    @field_validator("psp_cors_origins")
+    @classmethod
+    def _plain_origins(cls, value: str | None) -> str | None:
+        for origin in (value or "").split(","):
+            parts = urlsplit(origin.strip())
+            if value is not None and (parts.scheme not in ("http", "https") or origin.strip() != _origin(parts)):
+                raise ValueError("must be origins such as https://app.example, separated by commas")
+        return value
 
     @field_validator("psp_database_url")
     @classmethod
@@ -144,6 +157,16 @@ class Settings(BaseModel):
         return self.payshack_portal_url is None
 
     @property
+    def cors_origins(self) -> tuple[str, ...]:
+        """Origins of other web pages that may ask the sidecar."""
+        return tuple(origin.strip() for origin in (self.psp_cors_origins or "").split(",") if origin.strip())
+
+    @property
+    def dagster_url(self) -> str:
+        """Where Dagster's web server is."""
+        return self.psp_dagster_webserver_url or f"http://127.0.0.1:{self.psp_dagster_port}"
+
+    @property
     def business_zone(self) -> ZoneInfo:
         """The zone in which business dates are cut; storage stays UTC."""
         return ZoneInfo(self.psp_business_timezone)
@@ -152,6 +175,10 @@ class Settings(BaseModel):
     def clock(self) -> Clock:
         """The clock to ask for "now": stopped at PSP_NOW when that is set."""
         return fixed_clock(self.psp_now) if self.psp_now else system_clock
+
+
+def _origin(parts: SplitResult) -> str:
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _environment(base: Mapping[str, str]) -> dict[str, str]:

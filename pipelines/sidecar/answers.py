@@ -4,11 +4,10 @@ Amounts arrive here as the text that PostgreSQL wrote (see database.py) and leav
 ever a binary float. Instants are UTC and end in Z.
 """
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.sidecar.freshness import Freshness
@@ -70,16 +69,24 @@ class ErrorAnswer(Strict):
     error: ErrorBody
 
 
+REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorAnswer} for status in (409, 502)}
+"""How a path that starts something may end beside the ways that all paths share."""
+
+
 def encode(value: object) -> bytes:
     """`value` as JSON."""
     return _encoder.encode(value)
 
 
-def respond(data: object, freshness: Freshness, *, page: Mapping[str, int] | None = None) -> Response:
-    """The answer, with how fresh it is and, for a list, which page it is."""
-    meta = {"as_of": freshness.as_of, "stale": freshness.stale, **(page or {})}
+def respond(request: Request, data: object, freshness: Freshness, *, status: int = 200) -> Response:
+    """An answer that no one keeps, with how fresh the marts are; remembered.py has those that are kept."""
+    now = request.app.state.settings.clock()
+    meta = {"as_of": freshness.as_of, "stale": freshness.is_stale(now)}
     return Response(
-        encode({"data": data, "meta": meta}), media_type=JSON, headers={"Cache-Control": "private, no-cache"}
+        encode({"data": data, "meta": meta}),
+        status_code=status,
+        media_type=JSON,
+        headers={"Cache-Control": "private, no-store"},
     )
 
 

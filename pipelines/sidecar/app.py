@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from pipelines.core.settings import Settings
 from pipelines.sidecar.answers import ErrorAnswer
@@ -15,12 +16,36 @@ from pipelines.sidecar.errors import install_error_handlers
 from pipelines.sidecar.keys import KeyRing
 from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.live import Feed
-from pipelines.sidecar.routes import export, health, live, metrics, reconciliation, sync, transactions
+from pipelines.sidecar.remembered import Remembered, Revision
+from pipelines.sidecar.routes import (
+    breakdowns,
+    export,
+    health,
+    heatmap,
+    live,
+    metrics,
+    page,
+    reconciliation,
+    sync,
+    transactions,
+    trends,
+)
+from pipelines.sidecar.runs import Operator
 from pipelines.sidecar.shapes import Reconciliation, Transaction
 
 DESCRIPTION = """Read API, exports and live pings over the marts. Amounts are exact decimals in JSON strings;
 instants are UTC; `from_date` and `to_date` are business dates, inclusive.
 `meta.as_of` says up to when all sources are complete."""
+
+SHOWN_HEADERS = (
+    "Content-Disposition",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-As-Of",
+    "X-Export-Id",
+    "X-Row-Count",
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -33,7 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
             await database.open()
             stack.push_async_callback(database.close)
             stack.push_async_callback(dagster.close)
-            feed = Feed(settings, database)
+            revision = Revision()
+            feed = Feed(settings, database, revision)
             stack.push_async_callback(feed.stop)
             feed.start()
             exporters = export.Exporters()
@@ -42,11 +68,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.gate = Gate(KeyRing(settings))
             app.state.health = health.HealthCheck(database, dagster)
-            app.state.transactions = Lister(database, fact="fct_transactions", row=Transaction, unique="transaction_id")
+            app.state.remembered = Remembered(settings, database, revision)
+            app.state.transactions = Lister(fact="fct_transactions", row=Transaction, unique="transaction_id")
             app.state.reconciliations = Lister(
-                database, fact="fct_reconciliation", row=Reconciliation, unique="reconciliation_id"
+                fact="fct_reconciliation", row=Reconciliation, unique="reconciliation_id"
             )
             app.state.feed = feed
+            app.state.dagster, app.state.operator = dagster, Operator(dagster)
             app.state.exporters = exporters
             yield
 
@@ -58,11 +86,21 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     install_error_handlers(app)
+    if settings.cors_origins:
+        # No cookies: a key is sent by whoever holds it, so no origin gets more than it could have from elsewhere.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+            expose_headers=SHOWN_HEADERS,
+        )
     api = APIRouter(
         prefix="/api/v1", responses={code: {"model": ErrorAnswer} for code in (400, 401, 403, 404, 429, 503)}
     )
-    for topic in (health, transactions, metrics, reconciliation, sync, export, live):
+    for topic in (health, transactions, metrics, trends, breakdowns, heatmap, reconciliation, sync, export, live):
         api.include_router(topic.router)
     app.include_router(api)
     app.include_router(live.socket_router)
+    app.include_router(page.router)
     return app

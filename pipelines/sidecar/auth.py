@@ -131,3 +131,4 @@ def needs(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
 ReadCaller = Annotated[Caller, Depends(needs("read"))]
 ExportCaller = Annotated[Caller, Depends(needs("export"))]
+OperateCaller = Annotated[Caller, Depends(needs("operate"))]

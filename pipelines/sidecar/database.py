@@ -132,7 +132,7 @@ class Database:
     async def _freshness(self, connection: AsyncConnection[Row]) -> Freshness:
         cursor = await connection.execute(freshness.QUERY, freshness.parameters(self._settings))
         row = await cursor.fetchone()
-        return Freshness(as_of=row["as_of"], stale=row["stale"]) if row else freshness.UNKNOWN
+        return Freshness(as_of=row["as_of"], stale_at=row["stale_at"]) if row else freshness.UNKNOWN
 
     def _conninfo(self) -> str:
         try:

@@ -5,7 +5,9 @@ ApiError            an answer other than success; raised anywhere below a route
 ├── Forbidden       403, the key lacks the scope
 ├── NotFound        404
 ├── Invalid         400, a parameter is wrong
+├── Conflict        409, the same is being done, or somebody was faster
 ├── TooManyRequests 429, with Retry-After
+├── Upstream        502, Dagster does not answer as it should
 └── Unavailable     503, the database is down or has no marts yet, with Retry-After
 
 Errors of PostgreSQL become one of these here and nowhere else.
@@ -84,6 +86,18 @@ class Invalid(ApiError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}.", details={"fields": [{"field": field, "problem": problem}]})
+
+
+class Conflict(ApiError):
+    """What is asked for is being done already, or no longer fits what is there."""
+
+    status = 409
+
+
+class Upstream(ApiError):
+    """Dagster does not answer as it should."""
+
+    status = 502
 
 
 class TooManyRequests(ApiError):

@@ -6,6 +6,7 @@ Every value travels as a parameter; the text of the query comes from the tables 
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -165,11 +166,25 @@ class Page(Strict):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
     order: Literal["asc", "desc"] = "desc"
 
-    def ordering(self, *keys: str) -> sql.Composed:
+    def ordering(self, *keys: str, backwards: bool = False) -> sql.Composed:
         """`order by` over all keys, the last of them unique, so that no row is on two pages or on none."""
-        direction = sql.SQL(self.order)
+        direction = sql.SQL("asc" if (self.order == "asc") is not backwards else "desc")
         return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(key), direction) for key in keys)
 
-    def window(self) -> dict[str, int]:
-        """Parameters of `limit` and `offset`."""
-        return {"limit": self.limit, "offset": (self.page - 1) * self.limit}
+    def window(self, total: int) -> "Window":
+        """Where the page lies among `total` rows, counted from the nearer end."""
+        first = (self.page - 1) * self.limit
+        count = max(0, min(self.limit, total - first))
+        after = total - first - count
+        if first > after:
+            return Window(limit=count, offset=after, backwards=True)
+        return Window(limit=count, offset=first, backwards=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`limit` rows behind the first `offset` of the nearer end: rows that are passed over cost time."""
+
+    limit: int
+    offset: int
+    backwards: bool

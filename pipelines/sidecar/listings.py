@@ -8,46 +8,57 @@ from collections import OrderedDict
 
 from psycopg import sql
 
-from pipelines.sidecar.answers import Strict
-from pipelines.sidecar.database import Database, Row
+from pipelines.sidecar.answers import Strict, paging
+from pipelines.sidecar.database import Reader
 from pipelines.sidecar.filters import Filters, Page
-from pipelines.sidecar.freshness import Freshness
+from pipelines.sidecar.remembered import Draft
 from pipelines.sidecar.shapes import columns
 
 KEPT_TOTALS = 1000
 
 VERSION = sql.SQL("select coalesce(max(changed_xid), 0) as total from {relation}")
 COUNT = sql.SQL("select count(*) as total from {relation} where {where}")
-LIST = sql.SQL("select {columns} from {relation} where {where} order by {order} limit %(limit)s offset %(offset)s")
+# The keys of the page are found first, where an index holds them without the rows; then its rows are read.
+LIST = sql.SQL(
+    """
+    with page as materialized (
+        select {unique} from {relation} where {where} order by {scan} limit %(limit)s offset %(offset)s
+    )
+    select {columns} from {relation} inner join page using ({unique}) order by {order}
+    """
+)
 
 
 class Lister:
     """Reads pages of one fact, whose rows are told apart by `unique`."""
 
-    def __init__(self, database: Database, *, fact: str, row: type[Strict], unique: str) -> None:
-        self._database = database
+    def __init__(self, *, fact: str, row: type[Strict], unique: str) -> None:
         self._relation = sql.Identifier("marts", fact)
         self._columns, self._unique = columns(row), unique
         self._totals: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    async def page(self, filters: Filters, page: Page, sort_by: str) -> tuple[list[Row], int, Freshness]:
-        """The rows of the page, how many there are on all pages, and how fresh they are: all of one snapshot."""
-        where, parameters = filters.where(), filters.used() | page.window()
-        query = LIST.format(
-            columns=self._columns,
-            relation=self._relation,
-            where=where,
-            order=page.ordering(sort_by, self._unique),
-        )
-        question = repr(sorted(filters.used().items()))
-        async with self._database.snapshot() as reader:
-            version = await reader.total(VERSION.format(relation=self._relation), {})
-            total = self._known(question, version)
-            if total is None:
-                total = await reader.total(COUNT.format(relation=self._relation, where=where), parameters)
-                self._keep(question, version, total)
-            rows = await reader.rows(query, parameters) if total > page.window()["offset"] else []
-        return rows, total, reader.freshness
+    async def page(self, reader: Reader, filters: Filters, page: Page, sort_by: str) -> Draft:
+        """The rows of the page, and how many there are on all pages."""
+        where, used = filters.where(), filters.used()
+        question = repr(sorted(used.items()))
+        version = await reader.total(VERSION.format(relation=self._relation), {})
+        total = self._known(question, version)
+        if total is None:
+            total = await reader.total(COUNT.format(relation=self._relation, where=where), used)
+            self._keep(question, version, total)
+        window = page.window(total)
+        rows = []
+        if window.limit:
+            query = LIST.format(
+                columns=self._columns,
+                unique=sql.Identifier(self._unique),
+                relation=self._relation,
+                where=where,
+                scan=page.ordering(sort_by, self._unique, backwards=window.backwards),
+                order=page.ordering(sort_by, self._unique),
+            )
+            rows = await reader.rows(query, used | {"limit": window.limit, "offset": window.offset})
+        return Draft(rows, paging(page=page.page, limit=page.limit, total=total))
 
     def _known(self, question: str, version: int) -> int | None:
         found = self._totals.get(question)

@@ -1,7 +1,9 @@
 """The live feed: one LISTEN for the process, and every client that subscribed gets what is announced.
 
     NOTIFY psp_freshness -> freshness                                 after a run of the models
+                         -> reconciliation_completed, alert           what it has changed, see changes.py
     NOTIFY psp_activity  -> sync_started, sync_completed, sync_failed  as a load begins and ends
+    NOTIFY psp_marts     -> nobody is told; kept answers are forgotten  as each model commits
         -> Feed (one connection, comes back by itself) -> a bounded queue per client -> its socket
 
 A client that does not keep up is dropped, not waited for: its queue fills, and it is cut off. After the connection to
@@ -18,6 +20,7 @@ from typing import Any, Literal, get_args
 
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from pipelines.core.errors import PlatformError
 from pipelines.core.postgres import FRESHNESS_CHANNEL
@@ -25,17 +28,22 @@ from pipelines.core.redaction import redact
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.sidecar.answers import encode
+from pipelines.sidecar.changes import Changes
 from pipelines.sidecar.database import ROLE, Database
+from pipelines.sidecar.remembered import Revision
 
 logger = logging.getLogger("pipelines.sidecar.live")
 
-Event = Literal["freshness", "sync_started", "sync_completed", "sync_failed"]
+Event = Literal["freshness", "sync_started", "sync_completed", "sync_failed", "reconciliation_completed", "alert"]
 EVENTS: tuple[Event, ...] = get_args(Event)
+ANNOUNCED = frozenset({"freshness", "sync_started", "sync_completed", "sync_failed"})
+"""Those that come as they are from the database."""
 
 ACTIVITY_CHANNEL = "psp_activity"
+MARTS_CHANNEL = "psp_marts"
 QUEUE_LENGTH = 64
 MAX_CLIENTS = 5000
-PROBE_SECONDS = 15.0
+PROBE_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 
@@ -43,6 +51,19 @@ CURRENT = """
 select source, flow, rows_total as rows, watermark, extract(epoch from %(now)s - watermark)::float8 as lag_seconds
 from marts.rpt_source_health
 order by source, flow
+"""
+
+# Files and written rows of the marts, as PostgreSQL counts them: a few hundred microseconds, whatever they hold.
+FINGERPRINT = """
+select
+    coalesce(sum(hashint8extended(class.oid::bigint, class.relfilenode::bigint)), 0) as files,
+    coalesce(sum(
+        pg_stat_get_tuples_inserted(class.oid) + pg_stat_get_tuples_updated(class.oid)
+        + pg_stat_get_tuples_deleted(class.oid)
+    ), 0) as written
+from pg_class as class
+inner join pg_namespace as namespace on class.relnamespace = namespace.oid
+where namespace.nspname = 'marts' and class.relkind in ('r', 'm', 'v')
 """
 
 
@@ -56,6 +77,7 @@ class Client:
 
     def __init__(self) -> None:
         self.events: frozenset[str] = frozenset()
+        self.projects: frozenset[str] | None = None
         self.dropped = asyncio.Event()
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
 
@@ -66,6 +88,10 @@ class Client:
         except asyncio.QueueFull:
             self.dropped.set()
 
+    def wants(self, kind: str, project: object) -> bool:
+        """Whether it subscribed to such an event; what is of no project is for everyone."""
+        return kind in self.events and (self.projects is None or project is None or project in self.projects)
+
     async def next(self) -> str:
         """The oldest message that is waiting."""
         return await self._queue.get()
@@ -74,23 +100,24 @@ class Client:
 class Feed:
     """The LISTEN connection and the clients that hear of it."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings, self._database = settings, database
+    def __init__(self, settings: Settings, database: Database, revision: Revision) -> None:
+        self._settings, self._database, self._revision = settings, database, revision
+        self._fingerprint: object = None
         self._clients: set[Client] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._connection: AsyncConnection[Any] | None = None
+        self._changes, self._modelled = Changes(database), asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         self._heard: dict[tuple[str, str], tuple[object, object]] = {}
 
     def start(self) -> None:
         """Begin to listen."""
-        self._task = asyncio.create_task(self._run(), name="live feed")
+        self._tasks = [asyncio.create_task(work) for work in (self._run(), self._tell_changes())]
 
     async def stop(self) -> None:
         """End the connection."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
 
     def join(self) -> Client | None:
         """A new client, or None when there are too many."""
@@ -104,25 +131,41 @@ class Feed:
         """The client is gone."""
         self._clients.discard(client)
 
-    def publish(self, kind: str, data: object) -> None:
+    def publish(self, kind: str, data: dict[str, Any]) -> None:
         """Give an event to everyone who subscribed to it; encoded once, waits for nobody."""
         text = message(kind, data)
         for client in self._clients:
-            if kind in client.events:
+            if client.wants(kind, data.get("project")):
                 client.give(text)
+
+    async def _tell_changes(self) -> None:
+        """Once for all the announcements of a run, which come together."""
+        while True:
+            await self._modelled.wait()
+            self._modelled.clear()
+            try:
+                for kind, data in await self._changes.news():
+                    self.publish(kind, data)
+            except psycopg.ProgrammingError:
+                continue  # no marts yet
+            except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+                logger.warning("Changes could not be read: %s", redact(str(error)).split("\n")[0])
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 async with await self._connect() as connection:
-                    for channel in (FRESHNESS_CHANNEL, ACTIVITY_CHANNEL):
+                    for channel in (FRESHNESS_CHANNEL, ACTIVITY_CHANNEL, MARTS_CHANNEL):
                         await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
                     pause = FIRST_PAUSE_SECONDS
+                    self._revision.move()
                     await self._catch_up()
                     await self._listen(connection)
             except (psycopg.Error, PlatformError) as error:
                 logger.warning("The live feed lost the database and tries again: %s", redact(str(error)).split("\n")[0])
+            finally:
+                self._revision.lose()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -142,8 +185,19 @@ class Feed:
     async def _listen(self, connection: AsyncConnection[Any]) -> None:
         while True:
             async for notify in connection.notifies(timeout=PROBE_SECONDS):
-                self._hear(notify.payload)
-            await connection.execute("select 1")
+                if notify.channel != ACTIVITY_CHANNEL:
+                    self._revision.move()
+                if notify.channel != MARTS_CHANNEL:
+                    self._hear(notify.payload)
+            await self._look(connection)
+
+    async def _look(self, connection: AsyncConnection[Any]) -> None:
+        """Notice what nobody announced, such as a single mart that a person rebuilt; proves the connection as well."""
+        cursor = await connection.execute(FINGERPRINT)
+        found = await cursor.fetchone()
+        if found != self._fingerprint:
+            self._fingerprint = found
+            self._revision.move()
 
     def _hear(self, payload: str) -> None:
         try:
@@ -152,14 +206,16 @@ class Feed:
         except (ValueError, AttributeError, TypeError):
             logger.warning("An announcement that is no JSON object was left out.")
             return
-        if kind not in EVENTS:
+        if not isinstance(kind, str) or kind not in ANNOUNCED:
             return
         if kind == "freshness":
             self._heard[str(data.get("source")), str(data.get("flow"))] = (data.get("rows"), data.get("watermark"))
+            self._modelled.set()
         self.publish(kind, data)
 
     async def _catch_up(self) -> None:
         """Tell what has changed since the last announcement that was heard. On the first connection nobody waits."""
+        self._modelled.set()
         try:
             async with self._database.snapshot() as reader:
                 rows = await reader.rows(CURRENT, {"now": self._settings.clock()})

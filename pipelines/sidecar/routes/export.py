@@ -204,7 +204,7 @@ async def cover(request: Request, caller: ExportCaller, export_id: UUID) -> Resp
         row = await reader.row(COVER, {"id": export_id})
     if row is None:
         raise NotFound("There is no such export.")
-    return respond(row, reader.freshness)
+    return respond(request, row, reader.freshness)
 
 
 async def _download(request: Request, caller: Caller, what: What, filters: Filters, fmt: Format) -> Response:

@@ -90,4 +90,4 @@ async def health(request: Request) -> Response:
     data, fresh = await check.state()
     if data["status"] == "down":
         raise Unavailable("The database cannot be reached. `psp doctor` tells why.", details=data)
-    return respond(data, fresh)
+    return respond(request, data, fresh)

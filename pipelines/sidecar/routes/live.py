@@ -42,7 +42,7 @@ async def ticket(request: Request, caller: ReadCaller) -> Response:
     """A ticket for a client that cannot send its key as a header."""
     database: Database = request.app.state.database
     issued = {"ticket": gate(request).issue_ticket(caller), "expires_in": TICKET_SECONDS}
-    return respond(issued, await database.freshness())
+    return respond(request, issued, await database.freshness())
 
 
 @socket_router.websocket("/ws/updates")
@@ -61,7 +61,12 @@ async def updates(websocket: WebSocket) -> None:
     try:
         await websocket.accept(subprotocol=PROTOCOL if PROTOCOL in websocket.scope["subprotocols"] else None)
         fresh = await database.freshness()
-        client.give(message("connected", {"as_of": fresh.as_of, "stale": fresh.stale, "events": EVENTS}))
+        client.give(
+            message(
+                "connected",
+                {"as_of": fresh.as_of, "stale": fresh.is_stale(websocket.app.state.settings.clock()), "events": EVENTS},
+            )
+        )
         code = await _talk(websocket, client, caller)
         if code is not None:
             # To one that is stuck not even this gets through.
@@ -114,19 +119,30 @@ async def _receive(websocket: WebSocket, client: Client) -> None:
         if kind == "ping":
             client.give(message("pong", {}))
         elif kind == "subscribe":
-            _subscribe(client, asked.get("events"))
+            _subscribe(client, asked)
         else:
             client.give(_refusal("Known types are subscribe and ping."))
 
 
-def _subscribe(client: Client, events: object) -> None:
-    """The events asked for are the ones from now on."""
-    wanted = known(events) if isinstance(events, list) and all(isinstance(item, str) for item in events) else None
+def _subscribe(client: Client, asked: dict[str, object]) -> None:
+    """The events asked for are the ones from now on, of the projects that are named, or of all."""
+    events, projects = _names(asked.get("events")), _names(asked.get("projects"))
+    wanted = known(events) if events is not None else None
     if wanted is None:
         client.give(_refusal(f"events is a list out of {', '.join(EVENTS)}."))
         return
-    client.events = wanted
-    client.give(message("subscribed", {"events": sorted(wanted)}))
+    if projects is None and asked.get("projects") is not None:
+        client.give(_refusal("projects is a list of names."))
+        return
+    client.events, client.projects = wanted, projects
+    told = None if projects is None else sorted(projects)
+    client.give(message("subscribed", {"events": sorted(wanted), "projects": told}))
+
+
+def _names(given: object) -> frozenset[str] | None:
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        return None
+    return frozenset(given)
 
 
 async def _until_revoked(door: Gate, caller: Caller) -> None:

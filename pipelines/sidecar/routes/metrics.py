@@ -5,25 +5,23 @@ by the marts' own definitions. Amounts are kept by currency. Without the filter 
 source that knows it.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from psycopg import sql
-from pydantic import Field
 
-from pipelines.core.settings import Settings
-from pipelines.sidecar.answers import Answer, Strict, respond
+from pipelines.sidecar.answers import Answer, Strict
 from pipelines.sidecar.auth import ReadCaller
-from pipelines.sidecar.database import Database, Reader
-from pipelines.sidecar.errors import Invalid
+from pipelines.sidecar.database import Reader
 from pipelines.sidecar.filters import MetricFilters
 from pipelines.sidecar.periods import Compare, Period, compared_with, period_of
+from pipelines.sidecar.remembered import Draft, remembered
 from pipelines.sidecar.shapes import Amount, Amounts, Source
 
 router = APIRouter(prefix="/metrics", tags=["metrics"])
 
-MAX_POINTS = 2500
+Asked = TypeVar("Asked", bound=MetricFilters)
+
 
 MEASURES = """
     coalesce(sum(created_count), 0)::bigint as count,
@@ -54,21 +52,6 @@ BY_PROJECT = sql.SQL(
     + MEASURES
     + "from marts.rpt_metrics_daily where {where} group by project, currency order by count desc, project, currency"
 )
-TRENDS = sql.SQL(
-    "select {bucket} as timestamp, currency, grouping(currency) = 0 as is_by_currency,"
-    + MEASURES
-    + "from {relation} where {where}"
-    " group by grouping sets ((1), (1, currency)) order by 1, currency"
-)
-BUCKETS = {
-    "hour": (sql.SQL("bucket_at"), sql.SQL("marts.rpt_metrics_hourly"), 24.0),
-    "day": (sql.SQL("business_date::timestamp at time zone %(zone)s"), sql.SQL("marts.rpt_metrics_daily"), 1.0),
-    "week": (
-        sql.SQL("date_trunc('week', business_date::timestamp) at time zone %(zone)s"),
-        sql.SQL("marts.rpt_metrics_daily"),
-        1 / 7,
-    ),
-}
 
 
 class MetricsQuery(MetricFilters):
@@ -79,12 +62,6 @@ class OverviewQuery(MetricsQuery):
     """With which span the change is computed: the one just before, the same weekdays before, or none."""
 
     compare: Compare = "previous"
-
-
-class TrendsQuery(MetricsQuery):
-    """Hours are UTC hours; days and weeks (from Monday) are business dates, told by the instant at which they begin."""
-
-    granularity: Annotated[Literal["hour", "day", "week"], Field(description="Width of a point")] = "day"
 
 
 class Total(Strict):
@@ -154,38 +131,26 @@ class ByProject(Strict):
     projects: list[ProjectMetrics]
 
 
-class Point(Strict):
-    """One span of time that has payments; a span without any has no point."""
-
-    timestamp: datetime
-    count: int
-    amount: Amounts
-    success_count: int
-    failed_count: int
-    pending_count: int
-    success_rate: float | None
-
-
-class Trends(Strict):
-    """Points in time order."""
-
-    period: Period
-    granularity: Literal["hour", "day", "week"]
-    points: list[Point]
-
-
 @router.get("/overview", response_model=Answer[Overview])
 async def overview(request: Request, caller: ReadCaller, asked: Annotated[OverviewQuery, Query()]) -> Response:
     """All of it in one answer."""
-    database: Database = request.app.state.database
-    period, filters = _resolved(request, asked)
+    period, filters = resolved(request, asked)
     before = compared_with(period, asked.compare)
-    async with database.snapshot() as reader:
+
+    async def made(reader: Reader) -> Draft:
         rows = await reader.rows(OVERVIEW.format(where=filters.where()), filters.used())
         earlier = await _totals(reader, filters, before) if before else None
+        return Draft(_overview(period, before, rows, earlier))
+
+    return await remembered(request, filters, made)
+
+
+def _overview(
+    period: Period, before: Period | None, rows: list[dict[str, Any]], earlier: dict[str, Any] | None
+) -> dict[str, Any]:
     total = next(row for row in rows if not row["is_by_source"] and not row["is_by_currency"])
     by_currency = [row for row in rows if not row["is_by_source"] and row["is_by_currency"]]
-    data = {
+    return {
         "period": period.model_dump(),
         "total": {"count": total["count"], "amount": _amounts(by_currency, "amount")},
         "by_status": {name: total[name] for name in ByStatus.model_fields},
@@ -205,54 +170,40 @@ async def overview(request: Request, caller: ReadCaller, asked: Annotated[Overvi
         "avg_ticket": _amounts(by_currency, "avg_ticket"),
         "trends": {
             "compared_with": before.model_dump() if before else None,
-            "total_change": _change(total, earlier, "count"),
-            "success_change": _change(total, earlier, "success"),
-            "failed_change": _change(total, earlier, "failed"),
+            "total_change": change(total, earlier, "count"),
+            "success_change": change(total, earlier, "success"),
+            "failed_change": change(total, earlier, "failed"),
         },
     }
-    return respond(data, reader.freshness)
 
 
 @router.get("/by-project", response_model=Answer[ByProject])
 async def by_project(request: Request, caller: ReadCaller, asked: Annotated[MetricsQuery, Query()]) -> Response:
     """Each project and currency."""
-    database: Database = request.app.state.database
-    period, filters = _resolved(request, asked)
-    async with database.snapshot() as reader:
+    period, filters = resolved(request, asked)
+
+    async def made(reader: Reader) -> Draft:
         rows = await reader.rows(BY_PROJECT.format(where=filters.where()), filters.used())
-    projects = [{name: row[name] for name in ProjectMetrics.model_fields} for row in rows]
-    return respond({"period": period.model_dump(), "projects": projects}, reader.freshness)
+        projects = [{name: row[name] for name in ProjectMetrics.model_fields} for row in rows]
+        return Draft({"period": period.model_dump(), "projects": projects})
+
+    return await remembered(request, filters, made)
 
 
-@router.get("/trends", response_model=Answer[Trends])
-async def trends(request: Request, caller: ReadCaller, asked: Annotated[TrendsQuery, Query()]) -> Response:
-    """The course over time."""
-    database: Database = request.app.state.database
-    settings: Settings = request.app.state.settings
-    period, filters = _resolved(request, asked)
-    bucket, relation, per_day = BUCKETS[asked.granularity]
-    if period.days * per_day > MAX_POINTS:
-        raise Invalid("granularity", f"more than {MAX_POINTS} points; ask for fewer days or a coarser granularity")
-    query = TRENDS.format(bucket=bucket, relation=relation, where=filters.where())
-    async with database.snapshot() as reader:
-        rows = await reader.rows(query, filters.used() | {"zone": settings.psp_business_timezone})
-    data = {"period": period.model_dump(), "granularity": asked.granularity, "points": _points(rows)}
-    return respond(data, reader.freshness)
-
-
-def _resolved(request: Request, asked: MetricFilters) -> tuple[Period, MetricFilters]:
+def resolved(request: Request, asked: Asked) -> tuple[Period, Asked]:
     """The span that is meant, and the filters with it set."""
     period = period_of(request.app.state.settings, asked.from_date, asked.to_date)
-    return period, _within(asked, period)
+    return period, within(asked, period)
 
 
-def _within(filters: MetricFilters, period: Period) -> MetricFilters:
+def within(filters: Asked, period: Period) -> Asked:
+    """The same filters over another span."""
     return filters.model_copy(update={"from_date": period.from_date, "to_date": period.to_date})
 
 
 async def _totals(reader: Reader, filters: MetricFilters, period: Period) -> dict[str, Any] | None:
-    within = _within(filters, period)
-    return await reader.row(TOTALS.format(where=within.where()), within.used())
+    limited = within(filters, period)
+    return await reader.row(TOTALS.format(where=limited.where()), limited.used())
 
 
 def _amounts(rows: list[dict[str, Any]], name: str) -> dict[str, str]:
@@ -263,19 +214,8 @@ def _is_part_of(item: dict[str, Any], whole: dict[str, Any]) -> bool:
     return bool(item["is_by_source"] and item["is_by_currency"] and item["source"] == whole["source"])
 
 
-def _change(now: dict[str, Any], then: dict[str, Any] | None, name: str) -> float | None:
+def change(now: dict[str, Any], then: dict[str, Any] | None, name: str) -> float | None:
+    """Relative change of a measure; None where there is nothing to compare with."""
+    if now[name] is None:
+        return None
     return round((now[name] - then[name]) / then[name], 6) if then and then[name] else None
-
-
-def _points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one bucket (its total and its currencies) as one point."""
-    points: dict[datetime, dict[str, Any]] = {}
-    for row in rows:
-        point = points.setdefault(row["timestamp"], {"timestamp": row["timestamp"], "amount": {}})
-        if row["is_by_currency"]:
-            point["amount"][row["currency"]] = row["amount"]
-        else:
-            point["count"] = row["count"]
-            point |= {f"{name}_count": row[name] for name in ("success", "failed", "pending")}
-            point["success_rate"] = row["success_rate"]
-    return list(points.values())

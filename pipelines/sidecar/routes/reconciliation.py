@@ -1,18 +1,23 @@
-"""Reconciliation: the summary of some days, and the rows that disagree."""
+"""Reconciliation: the summary of some days, the rows that disagree, and running it."""
 
 from datetime import date
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from psycopg import sql
 from pydantic import model_validator
 
-from pipelines.sidecar.answers import Answer, Listing, Strict, paging, respond
-from pipelines.sidecar.auth import ReadCaller
-from pipelines.sidecar.database import Database
+from pipelines.core.settings import Settings
+from pipelines.sidecar.answers import REFUSALS, Answer, Listing, Strict, respond
+from pipelines.sidecar.auth import OperateCaller, ReadCaller
+from pipelines.sidecar.database import Database, Reader
+from pipelines.sidecar.errors import Invalid
 from pipelines.sidecar.filters import BusinessDate, DiscrepancyFilters, Page, SummaryFilters
 from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.periods import Period, period_of
+from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.runs import Operator
 from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation
 
 router = APIRouter(prefix="/reconciliation", tags=["reconciliation"])
@@ -143,21 +148,49 @@ class Summary(Strict):
 @router.get("/summary", response_model=Answer[Summary])
 async def summary(request: Request, caller: ReadCaller, asked: Annotated[SummaryQuery, Query()]) -> Response:
     """How the two systems agree over some business dates."""
-    database: Database = request.app.state.database
     period = _period(request, asked)
-    asked = asked.model_copy(update={"from_date": period.from_date, "to_date": period.to_date})
-    async with database.snapshot() as reader:
-        counts = await reader.rows(COUNTS.format(where=asked.where()), asked.used())
-        money = await reader.rows(MONEY.format(where=asked.where()), asked.used())
-    return respond(_summary(period, counts[0], money), reader.freshness)
+    within = asked.model_copy(update={"from_date": period.from_date, "to_date": period.to_date})
+
+    async def made(reader: Reader) -> Draft:
+        counts = await reader.rows(COUNTS.format(where=within.where()), within.used())
+        money = await reader.rows(MONEY.format(where=within.where()), within.used())
+        return Draft(_summary(period, counts[0], money))
+
+    return await remembered(request, within, made)
 
 
 @router.get("/discrepancies", response_model=Listing[Reconciliation])
 async def discrepancies(request: Request, caller: ReadCaller, asked: Annotated[DiscrepancyQuery, Query()]) -> Response:
     """Rows whose two sides disagree or of which one is missing, one page of them."""
     lister: Lister = request.app.state.reconciliations
-    rows, total, fresh = await lister.page(asked, asked, asked.sort_by)
-    return respond(rows, fresh, page=paging(page=asked.page, limit=asked.limit, total=total))
+    return await remembered(request, asked, lambda reader: lister.page(reader, asked, asked, asked.sort_by))
+
+
+class RunRequest(Strict):
+    """The business date whose result is wanted."""
+
+    date: BusinessDate
+
+
+class RunStarted(Strict):
+    """GET /api/v1/runs/{run_id} tells how it goes, `reconciliation_completed` on the live feed what it changed."""
+
+    run_id: UUID
+    status: Literal["queued"]
+    date: date
+
+
+@router.post("/run", response_model=Answer[RunStarted], status_code=202, responses=REFUSALS)
+async def run(request: Request, caller: OperateCaller, asked: RunRequest) -> Response:
+    """Judge again whatever has changed or has come due, of any date; 409 while that is on its way."""
+    operator: Operator = request.app.state.operator
+    database: Database = request.app.state.database
+    settings: Settings = request.app.state.settings
+    if asked.date > settings.clock().astimezone(settings.business_zone).date():
+        raise Invalid("date", "this business date has not begun")
+    run_id = await operator.reconcile(asked.date, asked_by=caller.name)
+    data = {"run_id": run_id, "status": "queued", "date": asked.date}
+    return respond(request, data, await database.freshness(), status=202)
 
 
 def _period(request: Request, asked: SummaryQuery) -> Period:

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from psycopg import sql
 
 from pipelines.core.postgres import PII_READER
-from pipelines.sidecar.answers import Answer, Listing, paging, respond
+from pipelines.sidecar.answers import Answer, Listing, respond
 from pipelines.sidecar.auth import ReadCaller
-from pipelines.sidecar.database import ROLE, Database
+from pipelines.sidecar.database import Database, Reader
 from pipelines.sidecar.errors import NotFound
 from pipelines.sidecar.filters import Page, TransactionFilters
 from pipelines.sidecar.listings import Lister
+from pipelines.sidecar.remembered import Draft, remembered
 from pipelines.sidecar.shapes import Reconciliation, Transaction, Version, columns
 
 router = APIRouter(tags=["transactions"])
@@ -81,45 +82,51 @@ async def list_transactions(
 ) -> Response:
     """Payment records, one page of them. Nulls sort as the greatest value."""
     lister: Lister = request.app.state.transactions
-    rows, total, fresh = await lister.page(asked, asked, asked.sort_by)
-    return respond(rows, fresh, page=paging(page=asked.page, limit=asked.limit, total=total))
+    return await remembered(request, asked, lambda reader: lister.page(reader, asked, asked, asked.sort_by))
 
 
 @router.get("/transactions/{transaction_id}", response_model=Answer[TransactionDetail])
 async def one_transaction(request: Request, caller: ReadCaller, transaction_id: TransactionId) -> Response:
     """One payment record with its history and its counterpart."""
+    if not caller.may("pii"):
+        return await remembered(request, transaction_id, lambda reader: _masked(reader, transaction_id))
     database: Database = request.app.state.database
     async with database.snapshot() as reader:
-        row = await reader.row(ONE, {"id": transaction_id})
-        if row is None:
-            raise NotFound("There is no such transaction.")
-        found = await reader.row(RECONCILIATION, {"id": transaction_id, "order_key": row["order_key"]})
-        timeline = await reader.rows(TIMELINE, {"ids": _related(transaction_id, found)})
+        detail, newest = await _detail(reader, transaction_id)
+    if newest is not None:
+        # Written down first: what cannot be recorded is not shown.
+        await database.write(REVEAL, {"actor": caller.name, "id": transaction_id})
+        payloads = await database.rows_as(PII_READER, RAW.format(payloads=sql.SQL("ops.payloads")), newest)
+        detail["raw_data"] = _as_written(payloads)
+    return respond(request, detail | {"raw_data_masked": False}, reader.freshness)
+
+
+async def _masked(reader: Reader, transaction_id: str) -> Draft:
+    detail, newest = await _detail(reader, transaction_id)
+    if newest is not None:
+        detail["raw_data"] = _as_written(await reader.rows(RAW.format(payloads=sql.SQL("ops.masked_payloads")), newest))
+    return Draft(detail | {"raw_data_masked": True})
+
+
+async def _detail(reader: Reader, transaction_id: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """All but the payload, and what the newest payload is found by. Raises NotFound."""
+    row = await reader.row(ONE, {"id": transaction_id})
+    if row is None:
+        raise NotFound("There is no such transaction.")
+    found = await reader.row(RECONCILIATION, {"id": transaction_id, "order_key": row["order_key"]})
+    timeline = await reader.rows(TIMELINE, {"ids": _related(transaction_id, found)})
     newest = max(
         (entry for entry in timeline if entry["transaction_id"] == transaction_id),
         key=lambda entry: entry["version_number"],
         default=None,
     )
-    masked = not caller.may("pii")
-    raw_data = None
-    if newest is not None:
-        wanted = {**row, "content_hash": newest["content_hash"]}
-        if masked:
-            payloads = await database.rows_as(ROLE, RAW.format(payloads=sql.SQL("ops.masked_payloads")), wanted)
-        else:
-            # Written down first: what cannot be recorded is not shown.
-            await database.write(REVEAL, {"actor": caller.name, "id": transaction_id})
-            payloads = await database.rows_as(PII_READER, RAW.format(payloads=sql.SQL("ops.payloads")), wanted)
-        # As PostgreSQL wrote it: parsing would turn its numbers into binary floats.
-        raw_data = msgspec.Raw(payloads[0]["payload"].encode()) if payloads else None
-    detail = {
-        **row,
-        "timeline": timeline,
-        "reconciliation": found,
-        "raw_data": raw_data,
-        "raw_data_masked": masked,
-    }
-    return respond(detail, reader.freshness)
+    detail = {**row, "timeline": timeline, "reconciliation": found, "raw_data": None}
+    return detail, {**row, "content_hash": newest["content_hash"]} if newest else None
+
+
+def _as_written(payloads: list[dict[str, Any]]) -> msgspec.Raw | None:
+    """The payload as PostgreSQL wrote it: parsing would turn its numbers into binary floats."""
+    return msgspec.Raw(payloads[0]["payload"].encode()) if payloads else None
 
 
 def _related(transaction_id: str, reconciliation: dict[str, Any] | None) -> list[str]:

@@ -21,6 +21,7 @@ import httpx
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 
 from pipelines.core.postgres import LOADER, connect
 from pipelines.core.settings import PROJECT_ROOT, Settings, load_settings
@@ -180,6 +181,14 @@ class Sidecar:
         )
 
 
+def eventually(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Return as soon as the condition holds; an announcement travels for some milliseconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.02)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:
@@ -190,13 +199,13 @@ def free_port() -> int:
 @contextmanager
 def sidecar_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
     """`python -m pipelines.sidecar` as a person would start it; ended with the block if it still runs."""
+    given = {name.upper(): getattr(settings, name) for name in settings.model_fields_set}
     environment = {
         **os.environ,
-        "PSP_HOME": str(settings.psp_home),
-        "PSP_SIDECAR_PORT": str(settings.psp_sidecar_port),
-        "PSP_DAGSTER_PORT": str(settings.psp_dagster_port),
-        "PSP_NOW": settings.psp_now.isoformat() if settings.psp_now else "",
-        "PSP_DATABASE_URL": settings.psp_database_url.get_secret_value() if settings.psp_database_url else "",
+        **{
+            name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            for name, value in given.items()
+        },
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.sidecar"],

@@ -12,20 +12,13 @@ from pipelines.sidecar.app import create_app
 from pipelines.sidecar.auth import Gate
 from pipelines.sidecar.keys import KeyRing, create_key, revoke_key
 
+SAMPLES = {"transaction_id": "vima:1", "export_id": "00000000-0000-0000-0000-000000000000"}
+SAMPLES |= {"run_id": SAMPLES["export_id"], "break_id": "b"}
 PATHS = [
-    ("GET", "/transactions"),
-    ("GET", "/transactions/vima:1"),
-    ("GET", "/metrics/overview"),
-    ("GET", "/metrics/by-project"),
-    ("GET", "/metrics/trends"),
-    ("GET", "/sync/status"),
-    ("GET", "/reconciliation/summary"),
-    ("GET", "/reconciliation/discrepancies"),
-    ("GET", "/export/transactions"),
-    ("GET", "/export/reconciliation"),
-    ("GET", "/export/metrics"),
-    ("GET", "/export/00000000-0000-0000-0000-000000000000/cover"),
-    ("POST", "/ws/ticket"),
+    (method.upper(), path.removeprefix("/api/v1").format(**SAMPLES))
+    for path, methods in create_app(load_settings({})).openapi()["paths"].items()
+    for method in methods
+    if path != "/api/v1/health"
 ]
 
 

@@ -118,11 +118,66 @@ def test_only_what_was_subscribed_comes(sidecar: Any, database: psycopg.Connecti
     with feed(sidecar) as connection:
         assert receive(connection)["type"] == "connected"
         notify(database, PING)
-        assert say(connection, type="subscribe", events=["sync_started"])["data"] == {"events": ["sync_started"]}
+        subscription = say(connection, type="subscribe", events=["sync_started"])["data"]
+        assert subscription == {"events": ["sync_started"], "projects": None}
         notify(database, PING)
         # Announcements come in order: had one come, it would be before the pong.
         time.sleep(0.3)
         assert say(connection, type="ping")["type"] == "pong"
+
+
+def test_what_a_run_of_the_models_has_changed_is_told_by_project(sidecar: Any, database: psycopg.Connection) -> None:
+    row = database.execute(
+        "select reconciliation_id, project, flow, currency, exposure::text from marts.fct_reconciliation"
+        " where severity = 'critical' and project = '91game' limit 1"
+    ).fetchone()
+    assert row is not None
+    touch = (
+        "update marts.fct_reconciliation set changed_xid = pg_current_xact_id()::text::bigint"
+        " where reconciliation_id = %s"
+    )
+    with feed(sidecar) as everyone, feed(sidecar) as other, feed(sidecar) as own:
+        for connection, projects in ((everyone, None), (other, ["monetix"]), (own, ["91game", "monetix"])):
+            assert receive(connection)["type"] == "connected"
+            asked = {"events": ["reconciliation_completed", "alert"], **({"projects": projects} if projects else {})}
+            assert say(connection, type="subscribe", **asked)["data"]["projects"] == projects
+        # The first announcement may still find what other tests have touched.
+        notify(database, PING)
+        time.sleep(0.5)
+        for connection in (everyone, own, other):
+            until_quiet(connection)
+        with database.transaction():
+            database.execute(touch, (row[0],))
+            notify(database, PING)
+
+        for connection in (everyone, own):
+            completed, alert = receive(connection), receive(connection)
+            assert completed["type"] == "reconciliation_completed"
+            assert {name: completed["data"][name] for name in ("project", "flow", "changed", "matched")} == {
+                "project": row[1],
+                "flow": row[2],
+                "changed": 1,
+                "matched": 0,
+            }
+            assert alert["type"] == "alert"
+            assert alert["data"] == {
+                "project": row[1],
+                "flow": row[2],
+                "currency": row[3],
+                "rule": "critical_break",
+                "rows": 1,
+                "exposure": row[4],
+                "reconciliation_ids": [row[0]],
+                "as_of": "2026-01-20T11:58:30Z",
+            }
+        assert say(other, type="ping")["type"] == "pong"
+
+
+def until_quiet(connection: ClientConnection) -> None:
+    """Read what still comes; a ping's answer is the last of it."""
+    connection.send(json.dumps({"type": "ping"}))
+    while receive(connection)["type"] != "pong":
+        pass
 
 
 @pytest.mark.parametrize("payload", ["", "not json", "[1]", "7", "null", '{"type": "invented"}', '{"type": []}'])
@@ -150,6 +205,8 @@ def test_an_announcement_that_makes_no_sense_is_left_out(
         '{"type": "subscribe", "events": ["nothing"]}',
         '{"type": "subscribe", "events": [1]}',
         '{"type": ["ping"]}',
+        '{"type": "subscribe", "events": ["alert"], "projects": "91game"}',
+        '{"type": "subscribe", "events": ["alert"], "projects": [7]}',
     ],
 )
 def test_a_message_that_makes_no_sense_is_answered_and_forgiven(sidecar: Any, text: str) -> None:

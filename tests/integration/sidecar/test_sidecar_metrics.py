@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from pipelines.sidecar.answers import Answer
-from pipelines.sidecar.routes.metrics import ByProject, Overview, Trends
+from pipelines.sidecar.routes.metrics import ByProject, Overview
 from pipelines.sidecar.routes.reconciliation import Summary
+from pipelines.sidecar.routes.trends import Trends
 
 FACTS = """
 select count(*), sum(amount), count(*) filter (where status = 'success'), count(*) filter (where status = 'failed'),
@@ -76,7 +77,7 @@ def test_projects_add_up_to_the_whole(api: httpx.Client) -> None:
     assert sum(Decimal(item.amount) for item in data.projects) == Decimal(whole["amount"]["INR"])
 
 
-@pytest.mark.parametrize("granularity", ["hour", "day", "week"])
+@pytest.mark.parametrize("granularity", ["5min", "15min", "hour", "day", "week"])
 def test_points_add_up_to_the_whole(api: httpx.Client, granularity: str) -> None:
     parameters = {"from_date": "2026-01-16", "to_date": "2026-01-20"}
     response = api.get("/metrics/trends", params=parameters | {"granularity": granularity})

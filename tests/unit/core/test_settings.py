@@ -56,6 +56,10 @@ def test_nothing_set_means_the_sandbox_and_the_embedded_database() -> None:
         ("PAYSHACK_RECHECK_LIMIT", "-1", "greater than or equal to 0"),
         ("PAYSHACK_RESPONSE_IV", "short", "exactly 16 bytes"),
         ("METABASE_URL", "metabase.example", "must start with http:// or https://"),
+        ("PSP_DAGSTER_WEBSERVER_URL", "dagster:3000", "must start with http:// or https://"),
+        ("PSP_CORS_ORIGINS", "*", "must be origins such as https://app.example"),
+        ("PSP_CORS_ORIGINS", "https://app.example/path", "must be origins such as https://app.example"),
+        ("PSP_CORS_ORIGINS", "https://app.example,", "must be origins such as https://app.example"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_the_fix(variable: str, value: str, says: str) -> None:

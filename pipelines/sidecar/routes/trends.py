@@ -1,0 +1,185 @@
+"""Metrics over time: the course of some business dates, and the last minutes.
+
+Hours, days and weeks are sums over the rpt_metrics marts; what is finer is counted from the payments themselves.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from psycopg import sql
+from pydantic import Field
+
+from pipelines.core.settings import Settings
+from pipelines.sidecar.answers import Answer, Strict
+from pipelines.sidecar.auth import ReadCaller
+from pipelines.sidecar.database import Reader
+from pipelines.sidecar.errors import Invalid
+from pipelines.sidecar.filters import Many, MetricFilters, Word
+from pipelines.sidecar.periods import Period
+from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.routes.metrics import MEASURES, MetricsQuery, resolved
+from pipelines.sidecar.shapes import Amounts, Flow, Source
+
+router = APIRouter(prefix="/metrics", tags=["metrics"])
+
+MAX_POINTS = 2500
+
+TRENDS = sql.SQL(
+    "select {bucket} as timestamp, currency, grouping(currency) = 0 as is_by_currency,"
+    + MEASURES
+    + "from {relation} where {where}"
+    " group by grouping sets ((1), (1, currency)) order by 1, currency"
+)
+# What an hourly bucket is too wide for: minutes, and hours of a zone that is not whole hours from UTC. One row a
+# payment, with the measures that transaction_measures() of the dbt project adds up.
+FINE = sql.SQL(
+    """
+    (
+        select
+            business_date, source, flow, amount as created_amount,
+            coalesce(created_at, first_seen_at) as bucket_at,
+            coalesce(project, 'unknown') as project,
+            coalesce(currency, 'unknown') as currency,
+            1 as created_count,
+            (status in ('success', 'refunded', 'chargeback'))::int as success_count,
+            (status = 'failed')::int as failed_count,
+            (status = 'pending')::int as pending_count,
+            (status = 'expired')::int as expired_count,
+            (status in ('tampered', 'unmapped'))::int as unclear_count,
+            (status = 'refunded')::int as refunded_count,
+            (status = 'chargeback')::int as chargeback_count,
+            case when status in ('success', 'refunded', 'chargeback') then amount end as success_amount
+        from marts.fct_transactions
+    ) as fine
+    """
+)
+Granularity = Literal["5min", "15min", "hour", "day", "week"]
+BUCKETS: dict[Granularity, tuple[sql.SQL, sql.SQL, float]] = {
+    "5min": (sql.SQL("date_bin('5 minutes', bucket_at, 'epoch')"), FINE, 288.0),
+    "15min": (sql.SQL("date_bin('15 minutes', bucket_at, 'epoch')"), FINE, 96.0),
+    "hour": (sql.SQL("bucket_at"), sql.SQL("marts.rpt_metrics_hourly"), 24.0),
+    "day": (sql.SQL("business_date::timestamp at time zone %(zone)s"), sql.SQL("marts.rpt_metrics_daily"), 1.0),
+    "week": (
+        sql.SQL("date_trunc('week', business_date::timestamp) at time zone %(zone)s"),
+        sql.SQL("marts.rpt_metrics_daily"),
+        1 / 7,
+    ),
+}
+# The newest minutes lie in the newest two business dates, which an index leads to.
+RECENT = sql.SQL(
+    "select project, grouping(project) = 1 as is_total,"
+    + MEASURES
+    + "from {fine} where bucket_at > %(after)s and bucket_at <= %(until)s and business_date >= %(since)s and {where}"
+    " group by grouping sets ((), (project)) order by project nulls first"
+)
+
+
+class TrendsQuery(MetricsQuery):
+    """Minutes and hours are UTC's; days and weeks (from Monday) are business dates, told by when they begin."""
+
+    granularity: Annotated[Granularity, Field(description="Width of a point")] = "day"
+
+
+class Point(Strict):
+    """One span of time that has payments; a span without any has no point."""
+
+    timestamp: datetime
+    count: int
+    amount: Amounts
+    success_count: int
+    failed_count: int
+    pending_count: int
+    success_rate: float | None
+
+
+class Trends(Strict):
+    """Points in time order."""
+
+    period: Period
+    granularity: Granularity
+    points: list[Point]
+
+
+class RecentQuery(Strict):
+    """How many minutes back from now."""
+
+    minutes: Annotated[int, Field(ge=5, le=1440)] = 60
+    source: Many[Source]
+    project: Many[Word]
+    flow: Many[Flow]
+
+
+class Lately(Strict):
+    """Payments that were created lately. `pending` ones have not ended yet, so a rate may still rise."""
+
+    count: int
+    success: int
+    failed: int
+    pending: int
+    success_rate: float | None
+
+
+class ProjectLately(Lately):
+    """Those of one project."""
+
+    project: str
+
+
+class Recent(Strict):
+    """From after `after` up to and with `until`, the minute that has ended last."""
+
+    after: datetime
+    until: datetime
+    total: Lately
+    projects: list[ProjectLately]
+
+
+@router.get("/trends", response_model=Answer[Trends])
+async def trends(request: Request, caller: ReadCaller, asked: Annotated[TrendsQuery, Query()]) -> Response:
+    """The course over time."""
+    settings: Settings = request.app.state.settings
+    period, filters = resolved(request, asked)
+    bucket, relation, per_day = BUCKETS[asked.granularity]
+    if period.days * per_day > MAX_POINTS:
+        raise Invalid("granularity", f"more than {MAX_POINTS} points; ask for fewer days or a coarser granularity")
+    query = TRENDS.format(bucket=bucket, relation=relation, where=filters.where())
+
+    async def made(reader: Reader) -> Draft:
+        rows = await reader.rows(query, filters.used() | {"zone": settings.psp_business_timezone})
+        return Draft({"period": period.model_dump(), "granularity": asked.granularity, "points": _points(rows)})
+
+    return await remembered(request, filters, made)
+
+
+@router.get("/recent", response_model=Answer[Recent])
+async def recent(request: Request, caller: ReadCaller, asked: Annotated[RecentQuery, Query()]) -> Response:
+    """The last minutes, by project."""
+    settings: Settings = request.app.state.settings
+    until = settings.clock().replace(second=0, microsecond=0)
+    after = until - timedelta(minutes=asked.minutes)
+    filters = MetricFilters(source=asked.source, project=asked.project, flow=asked.flow, currency=[])
+    span = {"after": after, "until": until, "since": after.astimezone(settings.business_zone).date()}
+
+    async def made(reader: Reader) -> Draft:
+        rows = await reader.rows(RECENT.format(fine=FINE, where=filters.where()), filters.used() | span)
+        shown = [{name: row[name] for name in ProjectLately.model_fields} for row in rows]
+        total = shown[0]
+        del total["project"]
+        return Draft({"after": after, "until": until, "total": total, "projects": shown[1:]})
+
+    return await remembered(request, (asked, until), made)
+
+
+def _points(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of one bucket (its total and its currencies) as one point."""
+    points: dict[datetime, dict[str, Any]] = {}
+    for row in rows:
+        point = points.setdefault(row["timestamp"], {"timestamp": row["timestamp"], "amount": {}})
+        if row["is_by_currency"]:
+            point["amount"][row["currency"]] = row["amount"]
+        else:
+            point["count"] = row["count"]
+            point |= {f"{name}_count": row[name] for name in ("success", "failed", "pending")}
+            point["success_rate"] = row["success_rate"]
+    return list(points.values())
