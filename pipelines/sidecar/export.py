@@ -25,7 +25,7 @@ def export_rows(
     actor: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Export to a file, or to an open binary stream. A file appears whole or not at all, a CSV with a cover note.
+    """Export to a file, or to an open binary stream. A file appears whole or not at all, with a cover note.
 
     `filters` may be names and values as a person types them. Raises SettingsError for a wrong filter or a target that
     cannot be written, DatabaseError when the database is down or has no marts yet.
@@ -52,7 +52,7 @@ def export_rows(
 
 
 def cover_path(target: Path) -> Path:
-    """Where the cover note of an exported CSV lies."""
+    """Where the cover note of an export lies whose file has none inside."""
     return target.with_name(f"{target.name}.cover.txt")
 
 
@@ -62,7 +62,7 @@ def _write_file(export: Export, target: Path, progress: Progress | None) -> None
         with unfinished.open("wb") as file:
             for chunk in export.chunks(progress):
                 file.write(chunk)
-        if export.format == "csv":
+        if export.format != "xlsx":
             text = "".join(f"{name}: {value}\n" for name, value in export.report().cover)
             cover_path(target).write_text(text, encoding="utf-8")
         unfinished.replace(target)

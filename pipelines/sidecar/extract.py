@@ -3,11 +3,13 @@
     filters -> one read-only snapshot: as-of, count, COPY (select ...) TO STDOUT csv
                                        -> sha256, bytes -> CSV as it is
                                                         -> lines -> XLSX (workbook.py)
+                                                        -> lines -> Parquet (pipelines/mirror/parquet.py)
     ops.exports: a row before the first byte, closed with outcome, rows and hash
 
-What a spreadsheet would take for a formula is disarmed in the query: see datasets.py.
+What a spreadsheet would take for a formula is disarmed in the query: see datasets.py. Parquet is for programs: there
+nothing is disarmed, and types stay what they are.
 The content hash is that of the rows as CSV, so a CSV and an XLSX of the same rows have the same one, and `sha256sum` of
-a CSV file gives it.
+a CSV file gives it. That of a Parquet file is `sha256sum` of the file.
 """
 
 import csv
@@ -29,23 +31,27 @@ from pipelines.core.errors import DatabaseError
 from pipelines.core.postgres import connect
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
+from pipelines.mirror.parquet import Drain, Field, ParquetWriter, fields_of, select_list
 from pipelines.sidecar import freshness
 from pipelines.sidecar.database import ROLE
 from pipelines.sidecar.datasets import DATASETS, What, described
 from pipelines.sidecar.filters import Filters
 from pipelines.sidecar.workbook import Column, write_workbook
 
-Format = Literal["csv", "xlsx"]
+Format = Literal["csv", "xlsx", "parquet"]
 Outcome = Literal["completed", "cancelled", "failed"]
 Progress = Callable[[int, int], None]
 
 CHUNK_BYTES = 256 * 1024
 TIMEOUT_MINUTES = 60
 PROGRESS_ROWS = 5000
+HASH = "Content SHA-256"
+CALLED_OFF = "the export has been called off"
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "parquet": "application/vnd.apache.parquet",
 }
 
 
@@ -79,6 +85,7 @@ class Export:
         self._rows_sent = self._bytes_sent = 0
         self._url = database_url(settings)
         self._columns: list[Column] = []
+        self._fields: list[Field] = []
         self._query: sql.Composed | None = None
         self._interrupted = self._closed = False
         self._progress: Progress | None = None
@@ -99,7 +106,8 @@ class Export:
     def chunks(self, progress: Progress | None = None) -> Iterator[bytes]:
         """The file, in pieces. `progress` hears of the rows read so far and of all."""
         self._progress = progress
-        self._pieces = self._csv_chunks() if self.format == "csv" else self._workbook_chunks()
+        makers = {"csv": self._csv_chunks, "xlsx": self._workbook_chunks, "parquet": self._parquet_chunks}
+        self._pieces = makers[self.format]()
         for piece in self._pieces:
             self._bytes_sent += len(piece)
             yield piece
@@ -152,7 +160,7 @@ class Export:
             ("Clock", _instant(self._clock_at)),
             ("Business dates in", self._settings.psp_business_timezone),
             ("Instants in", "UTC"),
-            ("Content SHA-256", f"{sha256}, of the rows as UTF-8 CSV"),
+            (HASH, f"{sha256}, of the {'file' if self.format == 'parquet' else 'rows as UTF-8 CSV'}"),
             ("Exported by", self._actor),
             ("Export id", str(self.id)),
         )
@@ -185,7 +193,11 @@ class Export:
         self.as_of = fresh[0] if fresh else None
         where, used = self._filters.where(), self._filters.used()
         relation = self._dataset.relation
-        self._columns, selected = described(self._connection, self._dataset)
+        if self.format == "parquet":
+            self._fields = fields_of(self._connection, relation, list(self._dataset.row.model_fields))
+            selected = select_list(self._fields)
+        else:
+            self._columns, selected = described(self._connection, self._dataset)
         counted = run(sql.SQL("select count(*) from {} where {}").format(relation, where), used).fetchone()
         self.rows = int(counted[0]) if counted else 0
         self._query = sql.SQL(
@@ -237,6 +249,20 @@ class Export:
                 while piece := file.read(CHUNK_BYTES):
                     yield piece
 
+    def _parquet_chunks(self) -> Generator[bytes, None, None]:
+        drain = Drain()
+        writer = ParquetWriter(drain, self._fields)
+        lines = self._lines()
+        next(lines)
+        for line in lines:
+            if self._interrupted:
+                raise InterruptedError(CALLED_OFF)
+            if writer.add(line):
+                yield self._joined([drain.take()])
+        # The hash of the file cannot be in the file.
+        writer.close({name: value for name, value in self.report().cover if name != HASH})
+        yield self._joined([drain.take()])
+
     def _records(self) -> Iterator[list[str]]:
         def hashed() -> Iterator[str]:
             for line in self._lines():
@@ -247,7 +273,7 @@ class Export:
         next(records)
         for record in records:
             if self._interrupted:
-                raise InterruptedError("the export has been called off")
+                raise InterruptedError(CALLED_OFF)
             yield record
 
 
