@@ -69,3 +69,47 @@ def check(
         for problem in problems:
             screen.say(f"  [red]✗[/] {escape(problem)}")
         raise DashboardError(f"{len(problems)} findings in the dashboard files.", fix="correct what is named above")
+
+
+@app.command()
+def preview(
+    dashboards: Annotated[
+        list[str] | None, typer.Argument(help="Names of dashboard files; all when none is given.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write the pages.")] = Path(
+        "dashboards-preview"
+    ),
+    png: Annotated[bool, typer.Option("--png", help="Also a picture of each page, through Chromium.")] = False,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FILTER=VALUE", help="A filter's value; may be repeated.")
+    ] = None,
+    folder: Folder = FOLDER,
+) -> None:
+    """Draw dashboards without Metabase: one self-contained HTML page each, with real results and nothing to download.
+
+    Under `psp up` the sidecar serves the same pages at /dashboards, where the filters can be used.
+
+    Example:  psp dashboards preview overview --set project=91game --set period=past7days~ --png
+    """
+    settings, screen = load_settings(), Screen()
+    content = load_content(folder)
+    # Heavy: charts.
+    from pipelines.dashboards.preview.files import write_pages, write_pictures
+
+    with running_parts(settings, "psp dashboards preview", screen), screen.step("Pages") as step:
+        pages = write_pages(settings, content, out, slugs=dashboards or (), values=_pairs(values), say=step.note)
+        step.done(f"{len(pages)} pages in {out}")
+    if png:
+        with screen.step("Pictures") as step:
+            pictures = write_pictures(settings, pages, say=step.note)
+            step.done(f"{len(pictures)} pictures in {out}")
+
+
+def _pairs(values: list[str] | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in values or ():
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter("write --set as FILTER=VALUE")
+        found.setdefault(name, []).append(value)
+    return found

@@ -155,8 +155,6 @@ def _needed(display: str, settings: Any) -> Iterator[str]:
         "funnel": ("funnel.dimension", "funnel.metric"),
         "scalar": ("scalar.field",),
         "smartscalar": ("scalar.field", "scalar.comparisons"),
-        "progress": ("progress.goal", "progress.value"),
-        "gauge": ("gauge.segments",),
         "table": ("table.columns",),
     }.get(display, ("graph.dimensions", "graph.metrics"))
     yield from (f"a {display} needs {key}" for key in needed if not settings.get(key))

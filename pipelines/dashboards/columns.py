@@ -69,10 +69,9 @@ def used_columns(display: str, settings: Settings) -> dict[str, str]:
 
     for key in ("graph.dimensions", "graph.metrics", "graph.tooltip_columns"):
         use(key, *(settings.get(key) or ()))
-    single = ("scalar.field", "pie.dimension", "pie.metric", "funnel.dimension", "funnel.metric", "scatter.bubble")
+    single = ("scalar.field", "pie.dimension", "pie.metric", "funnel.dimension", "funnel.metric")
     for key in single:
         use(key, settings.get(key))
-    use("progress.value", settings.get("progress.value"))
     use("table.columns", *(item.get("name") for item in settings.get("table.columns") or ()))
     for rule in settings.get("table.column_formatting") or ():
         use("table.column_formatting", *rule.get("columns", ()))

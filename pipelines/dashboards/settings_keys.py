@@ -6,9 +6,9 @@ Read from the front-end's source, which is also where three keys of the format's
 
 from collections.abc import Mapping
 
-CHARTS = frozenset({"line", "bar", "area", "combo", "row", "scatter", "waterfall"})
-STACKED = frozenset({"bar", "area", "combo"})
-DISPLAYS = CHARTS | {"table", "scalar", "smartscalar", "pie", "funnel", "progress", "gauge"}
+CHARTS = frozenset({"line", "bar", "area", "row", "waterfall"})
+STACKED = frozenset({"bar", "area"})
+DISPLAYS = CHARTS | {"table", "scalar", "smartscalar", "pie", "funnel"}
 """Displays that are used and drawn here. `pivot` is not among them: it does not work on a native query."""
 
 _ANY = frozenset({"column_settings", "click_behavior", "card.title", "card.description", "card.hide_empty"})
@@ -45,10 +45,7 @@ _GRAPH = frozenset(
 )
 _STACK = frozenset({"stackable.stack_type"})
 KEYS: Mapping[str, frozenset[str]] = {
-    **{
-        name: _ANY | _GRAPH | (_STACK if name in STACKED else frozenset()) for name in CHARTS - {"waterfall", "scatter"}
-    },
-    "scatter": _ANY | _GRAPH | {"scatter.bubble"},
+    **{name: _ANY | _GRAPH | (_STACK if name in STACKED else frozenset()) for name in CHARTS - {"waterfall"}},
     "waterfall": _ANY
     | _GRAPH
     | {"waterfall.increase_color", "waterfall.decrease_color", "waterfall.total_color", "waterfall.show_total"},
@@ -63,8 +60,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     | {"pie.dimension", "pie.metric", "pie.show_legend", "pie.show_total", "pie.percent_visibility"}
     | {"pie.slice_threshold", "pie.colors", "pie.sort_rows", "pie.decimal_places"},
     "funnel": _ANY | {"funnel.dimension", "funnel.metric", "funnel.type", "funnel.rows"},
-    "progress": _ANY | {"progress.goal", "progress.color", "progress.value"},
-    "gauge": _ANY | {"gauge.segments"},
     "heading": frozenset({"virtual_card", "text", "dashcard.background"}),
     "text": frozenset({"virtual_card", "text", "dashcard.background", "text.align_vertical", "text.align_horizontal"}),
     "link": frozenset({"virtual_card", "link"}),

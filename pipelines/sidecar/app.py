@@ -19,6 +19,7 @@ from pipelines.sidecar.live import Feed
 from pipelines.sidecar.remembered import Remembered, Revision
 from pipelines.sidecar.routes import (
     breakdowns,
+    dashboards,
     export,
     health,
     heatmap,
@@ -103,4 +104,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api)
     app.include_router(live.socket_router)
     app.include_router(page.router)
+    app.include_router(dashboards.router)
     return app
