@@ -12,6 +12,7 @@ from pipelines.sidecar.answers import ErrorAnswer
 from pipelines.sidecar.auth import Gate
 from pipelines.sidecar.dagster_client import DagsterClient
 from pipelines.sidecar.database import Database
+from pipelines.sidecar.document import install_document
 from pipelines.sidecar.errors import install_error_handlers
 from pipelines.sidecar.keys import KeyRing
 from pipelines.sidecar.listings import Lister
@@ -105,4 +106,5 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(live.socket_router)
     app.include_router(page.router)
     app.include_router(dashboards.router)
+    install_document(app)
     return app

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -26,6 +27,12 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 KEEP_AND_ASK = "private, no-cache"
 """A client may keep the answer, and asks each time whether it still holds: that costs no work here."""
+
+
+NOT_CHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The answer whose ETag was sent in If-None-Match still holds"}
+}
+"""How a remembered answer may end beside the ways that all paths share."""
 
 
 class Revision:

@@ -13,11 +13,11 @@ from pipelines.sidecar.answers import Answer, Strict
 from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.periods import Compare, Period, compared_with
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MEASURES, BySource, MetricsQuery, change, resolved, within
 from pipelines.sidecar.shapes import Amount, Amounts, Source
 
-router = APIRouter(prefix="/metrics", tags=["metrics"])
+router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
 
 BY_SOURCE = sql.SQL(
     "select source, currency, grouping(currency) = 0 as is_by_currency,"

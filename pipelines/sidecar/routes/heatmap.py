@@ -16,12 +16,12 @@ from pipelines.sidecar.answers import Answer, Strict
 from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.periods import Period
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MetricsQuery, resolved
 from pipelines.sidecar.routes.trends import FINE
 from pipelines.sidecar.shapes import Amount
 
-router = APIRouter(prefix="/metrics", tags=["metrics"])
+router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
 
 Dimension = Literal["hour_day", "project_hour", "project_day"]
 Measure = Literal["amount", "count", "success_rate", "break_rate"]

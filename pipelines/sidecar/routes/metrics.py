@@ -15,10 +15,10 @@ from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.filters import MetricFilters
 from pipelines.sidecar.periods import Compare, Period, compared_with, period_of
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.shapes import Amount, Amounts, Source
 
-router = APIRouter(prefix="/metrics", tags=["metrics"])
+router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
 
 Asked = TypeVar("Asked", bound=MetricFilters)
 

@@ -16,7 +16,7 @@ from pipelines.sidecar.errors import Invalid
 from pipelines.sidecar.filters import BusinessDate, DiscrepancyFilters, Page, SummaryFilters
 from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.periods import Period, period_of
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.runs import Operator
 from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation
 
@@ -145,7 +145,7 @@ class Summary(Strict):
     bridge: dict[str, Bridge]
 
 
-@router.get("/summary", response_model=Answer[Summary])
+@router.get("/summary", response_model=Answer[Summary], responses=NOT_CHANGED)
 async def summary(request: Request, caller: ReadCaller, asked: Annotated[SummaryQuery, Query()]) -> Response:
     """How the two systems agree over some business dates."""
     period = _period(request, asked)
@@ -159,7 +159,7 @@ async def summary(request: Request, caller: ReadCaller, asked: Annotated[Summary
     return await remembered(request, within, made)
 
 
-@router.get("/discrepancies", response_model=Listing[Reconciliation])
+@router.get("/discrepancies", response_model=Listing[Reconciliation], responses=NOT_CHANGED)
 async def discrepancies(request: Request, caller: ReadCaller, asked: Annotated[DiscrepancyQuery, Query()]) -> Response:
     """Rows whose two sides disagree or of which one is missing, one page of them."""
     lister: Lister = request.app.state.reconciliations

@@ -13,10 +13,10 @@ from pipelines.sidecar.database import Database, Reader
 from pipelines.sidecar.errors import NotFound
 from pipelines.sidecar.filters import Page, TransactionFilters
 from pipelines.sidecar.listings import Lister
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.shapes import Reconciliation, Transaction, Version, columns
 
-router = APIRouter(tags=["transactions"])
+router = APIRouter(tags=["transactions"], responses=NOT_CHANGED)
 
 TransactionId = Annotated[str, Path(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 

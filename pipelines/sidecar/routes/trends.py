@@ -17,11 +17,11 @@ from pipelines.sidecar.database import Reader
 from pipelines.sidecar.errors import Invalid
 from pipelines.sidecar.filters import Many, MetricFilters, Word
 from pipelines.sidecar.periods import Period
-from pipelines.sidecar.remembered import Draft, remembered
+from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MEASURES, MetricsQuery, resolved
 from pipelines.sidecar.shapes import Amounts, Flow, Source
 
-router = APIRouter(prefix="/metrics", tags=["metrics"])
+router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
 
 MAX_POINTS = 2500
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from pipelines.core.settings import load_settings
 from pipelines.sidecar.answers import Answer, ErrorAnswer, Listing
+from pipelines.sidecar.app import create_app
 from pipelines.sidecar.routes.sync import SyncState
 from pipelines.sidecar.routes.transactions import TransactionDetail
 from pipelines.sidecar.shapes import Reconciliation, Transaction
@@ -216,44 +218,22 @@ def test_a_hostile_id_is_not_found(api: httpx.Client, text: str) -> None:
     assert "select" not in response.text.lower().replace(text.lower(), "")
 
 
+OPERATIONS = {
+    path.removeprefix("/api/v1"): methods["get"]
+    for path, methods in create_app(load_settings({})).openapi()["paths"].items()
+    if "get" in methods and "{" not in path and not path.endswith(("/health", "/status"))
+}
+READS = sorted(OPERATIONS)
+PARAMETERS = sorted({item["name"] for found in OPERATIONS.values() for item in found["parameters"]})
+
 anything = st.text(max_size=60) | st.integers().map(str) | st.dates().map(str) | st.floats().map(str)
 
 
 @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(
-        [
-            "/transactions",
-            "/reconciliation/discrepancies",
-            "/reconciliation/summary",
-            "/metrics/overview",
-            "/metrics/by-project",
-            "/metrics/trends",
-        ]
-    ),
+    path=st.sampled_from(READS),
     parameters=st.dictionaries(
-        st.sampled_from(
-            [
-                "source",
-                "project",
-                "status",
-                "flow",
-                "currency",
-                "payment_method",
-                "from_date",
-                "to_date",
-                "search",
-                "page",
-                "limit",
-                "sort_by",
-                "order",
-                "type",
-                "severity",
-                "date",
-                "compare",
-                "granularity",
-            ]
-        ),
+        st.sampled_from(PARAMETERS),
         anything,
         max_size=4,
     ),

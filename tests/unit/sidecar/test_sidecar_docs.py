@@ -1,5 +1,8 @@
 """What the sidecar offers is in its documentation."""
 
+import subprocess
+import sys
+
 from pipelines.core.settings import PROJECT_ROOT, load_settings
 from pipelines.sidecar.app import create_app
 from pipelines.sidecar.errors import CODES
@@ -16,6 +19,16 @@ def test_every_endpoint_and_parameter_is_documented() -> None:
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "query" and "the same" not in line and "filters of the list" not in line:
                     assert parameter["name"] in line or path.endswith("/trends"), (path, parameter["name"])
+
+
+def test_the_document_says_what_the_sidecar_says() -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROJECT_ROOT / "docs" / "generate_openapi.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_event_scope_and_error_is_documented() -> None:
