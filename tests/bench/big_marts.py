@@ -32,7 +32,7 @@ DAYS_OF_BASE, SPANS, PROJECTS = 5, 18, 20
 
 FACTS = {
     "fct_transactions": ("transaction_id", "source_txn_id", "order_key", "utr", "rrn"),
-    "fct_transaction_versions": ("transaction_id", "source_txn_id", "order_key", "content_hash"),
+    "fct_transaction_versions": ("version_id", "transaction_id", "source_txn_id", "order_key"),
     "fct_reconciliation": (
         "reconciliation_id",
         "reconciliation_key",
