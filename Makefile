@@ -66,6 +66,7 @@ bench: install ## Measure speed: sandbox, loading, models
 
 soak: install ## Let the platform run for MINUTES (10) on a moving world, and judge lag, memory and restarts
 	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
+	$(BIN)/python -m tests.bench.websockets --minutes $(MINUTES)
 
 docs: install ## Check that the documentation names every setting, command, target and mart
 	$(PYTEST) tests/unit/cli/test_docs.py

@@ -130,12 +130,16 @@ def _value(name: str, kind: str, names: tuple[str, ...]) -> sql.Composable:
 
 
 def main() -> None:
-    """Make them and leave the server running."""
+    """Make them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transactions", type=int, default=1_000_000)
-    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--transactions", type=int, default=100_000)
+    parser.add_argument("--home", type=Path, help="leave the server running there; without it, it is removed again")
     asked: Any = parser.parse_args()
-    build(asked.transactions, asked.home)
+    if asked.home:
+        build(asked.transactions, asked.home)
+    else:
+        with big_marts(asked.transactions):
+            pass
 
 
 if __name__ == "__main__":
