@@ -62,7 +62,7 @@ head_legs as (
         coalesce(head_id, transaction_id) as head_id,
         transaction_id,
         created_at,
-        pair_number,
+        pair_number = min(pair_number) over (partition by match_space) as is_first_pair,
         case when part = 'pair' then 1 when source = 'vima' then 2 else 3 end as head_order
     from roles
     where part in ('pair', 'single')
@@ -86,7 +86,7 @@ attached as (
         and {{ seconds_apart('attempts', 'head_legs') }} <= parameters.pair_distance_seconds
     order by
         attempts.transaction_id asc,
-        coalesce(head_legs.pair_number = 1, false) desc,
+        coalesce(head_legs.is_first_pair, false) desc,
         {{ seconds_apart('attempts', 'head_legs') }} asc,
         head_legs.head_order asc,
         head_legs.transaction_id asc
@@ -142,7 +142,8 @@ named as (
         reconciled.source,
         reconciled.flow,
         reconciled.project,
-        reconciled.order_key,
+        -- Of a pair by reference that side's key which has one.
+        coalesce(reconciled.order_key, partners.order_key) as order_key,
         reconciled.created_at,
         -- A further success beside a paired or an earlier one.
         heads.pair_number is null and reconciled.effective_class = 'S' and reconciled.class_rank > 1
@@ -158,6 +159,53 @@ named as (
     from heads
     inner join reconciled
         on heads.head_id = reconciled.transaction_id
+    left join reconciled as partners
+        on heads.vima_transaction_id is not null and heads.payshack_transaction_id = partners.transaction_id
+
+)
+{% endmacro %}
+
+{# CTEs of int_reconciliation__rows: `pairs`, by key and by reference. Reads `key_pairs` and `references_found`. #}
+{% macro pairs_by_reference() %}
+-- Pairs by key first; a pair by reference is a further pair of the Vima record's order.
+reference_pairs as (
+
+    select
+        references_found.vima_match_space as match_space,
+        references_found.payshack_match_space,
+        references_found.vima_transaction_id,
+        references_found.payshack_transaction_id,
+        coalesce(max(key_pairs.pair_number), 0) + row_number() over (
+            partition by references_found.vima_match_space
+            order by references_found.vima_transaction_id asc
+        ) as pair_number
+    from references_found
+    left join key_pairs
+        on references_found.vima_match_space = key_pairs.match_space
+    where not references_found.is_ambiguous
+    group by
+        references_found.vima_match_space,
+        references_found.payshack_match_space,
+        references_found.vima_transaction_id,
+        references_found.payshack_transaction_id
+
+),
+
+pairs as not materialized (
+
+    select
+        match_space,
+        vima_transaction_id,
+        payshack_transaction_id,
+        pair_number
+    from key_pairs
+    union all
+    select
+        match_space,
+        vima_transaction_id,
+        payshack_transaction_id,
+        pair_number
+    from reference_pairs
 
 )
 {% endmacro %}

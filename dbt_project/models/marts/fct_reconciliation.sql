@@ -27,7 +27,7 @@
 {# What reconciliation says of a row: the columns of the mart, and what decides whether a row has changed. #}
 {% set said = [
     'flow', 'project', 'order_key',
-    'outcome', 'comparability', 'reasons', 'severity', 'exposure', 'exposure_side',
+    'outcome', 'comparability', 'match_state', 'reasons', 'severity', 'exposure', 'exposure_side',
     'vima_transaction_id', 'payshack_transaction_id', 'vima_attempt_ids', 'payshack_attempt_ids',
     'vima_amount', 'payshack_amount', 'vima_status', 'payshack_status',
     'currency', 'payshack_currency', 'vima_effect', 'payshack_effect', 'tolerated_difference',

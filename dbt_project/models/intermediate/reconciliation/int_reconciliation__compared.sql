@@ -100,14 +100,19 @@ joined as (
         payshack.placed_at as payshack_placed_at,
         payshack.utr,
         payshack.rrn,
-        next_changes.next_change_at
+        vima.placed_at as vima_placed_at,
+        vima.utr as vima_utr,
+        vima.rrn as vima_rrn,
+        least(vima_changes.next_change_at, payshack_changes.next_change_at) as next_change_at
     from reconciliation_rows
     left join legs as vima
         on reconciliation_rows.vima_transaction_id = vima.transaction_id
     left join legs as payshack
         on reconciliation_rows.payshack_transaction_id = payshack.transaction_id
-    left join next_changes
-        on coalesce(vima.match_space, payshack.match_space) = next_changes.match_space
+    left join next_changes as vima_changes
+        on vima.match_space = vima_changes.match_space
+    left join next_changes as payshack_changes
+        on payshack.match_space = payshack_changes.match_space
 
 ),
 
@@ -211,6 +216,7 @@ select
     compared.is_duplicate_success,
     compared.is_key_collision,
     compared.is_counterpart_quarantined,
+    compared.match_state,
     compared.is_requested_paid_different,
     compared.is_paid_amount_missing,
     compared.is_flow_assumed,
@@ -239,6 +245,9 @@ select
     compared.utr,
     compared.rrn,
     compared.payshack_placed_at,
+    compared.vima_utr,
+    compared.vima_rrn,
+    compared.vima_placed_at,
     compared.vima_created_at,
     compared.payshack_created_at,
     compared.event_at,

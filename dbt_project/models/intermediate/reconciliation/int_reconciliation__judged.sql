@@ -23,12 +23,13 @@ successes as not materialized (
 
     select
         transaction_id,
+        source,
         flow,
         utr,
         rrn,
         coalesce(created_at, first_seen_at) as placed_at
     from {{ ref('int_transactions__current') }}
-    where source = 'payshack' and status_class = 'S'
+    where status_class = 'S'
 
 ),
 
@@ -55,20 +56,22 @@ parameters as (
 -- One reference on two successful records of a source within the window: both are shown, neither is matched by it.
 sharing_references as (
 
-    {% for reference in ['utr', 'rrn'] %}
+    {% for source, reference, own in [
+        ('payshack', 'utr', 'utr'), ('payshack', 'rrn', 'rrn'), ('vima', 'utr', 'vima_utr'), ('vima', 'rrn', 'vima_rrn')
+    ] %}
     select compared.reconciliation_id
     from compared
     cross join parameters
     inner join successes
         on
-            compared.{{ reference }} = successes.{{ reference }}
+            compared.{{ own }} = successes.{{ reference }}
             and compared.flow = successes.flow
-            and compared.payshack_transaction_id <> successes.transaction_id
+            and compared.{{ source }}_transaction_id <> successes.transaction_id
     where
-        compared.payshack_class = 'S'
-        and successes.placed_at
-        between compared.payshack_placed_at - parameters.reference_window
-        and compared.payshack_placed_at + parameters.reference_window
+        compared.{{ source }}_class = 'S'
+        and successes.source = '{{ source }}' and successes.placed_at
+        between compared.{{ source }}_placed_at - parameters.reference_window
+        and compared.{{ source }}_placed_at + parameters.reference_window
     {% if not loop.last %}union{% endif %}
     {% endfor %}
 
@@ -197,6 +200,8 @@ reasoned as (
                 case when typed.order_key is null then 'no_key' end,
                 case when typed.is_key_collision then 'key_collision' end,
                 case when typed.is_counterpart_quarantined then 'counterpart_quarantined' end,
+                case when typed.match_state = 'ambiguous' then 'ambiguous_reference' end,
+                case when typed.match_state = 'by_reference' then 'matched_by_reference' end,
                 case when typed.is_duplicate_success then 'duplicate_success' end,
                 case when typed.is_duplicate_utr then 'duplicate_utr' end,
                 case
@@ -251,6 +256,7 @@ select
     reasoned.order_key,
     reasoned.outcome,
     reasoned.comparability,
+    reasoned.match_state,
     reasoned.reasons,
     case
         when reasoned.comparability <> 'comparable' then null

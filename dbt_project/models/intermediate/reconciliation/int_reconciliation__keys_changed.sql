@@ -14,7 +14,7 @@
 -- depends_on: {{ source('raw', 'quarantine') }}
 -- depends_on: {{ source('raw', 'source_watermarks') }}
 
-with
+with recursive
 
 -- Imported without being kept: each use below finds its few rows by an index.
 transactions as not materialized (
@@ -112,17 +112,33 @@ due as (
 
 ),
 
-touched as (
+-- Records of the other side that share a reference with a changed one, by what it is now and by what it was.
+sharing_across as (
+
+    select other.reconciliation_key
+    from changed
+    cross join lateral unnest(array[changed.utr, changed.rrn]) as reference (value)
+    -- Once per reference, by index: it cannot be a CTE.
+    cross join lateral ({{ records_with_reference('reference.value') }}) as other  -- noqa: ST05
+    where other.flow = changed.flow and other.source <> changed.source
+
+),
+
+beginnings as (
 
     select reconciliation_key from changed
     union
     select reconciliation_key from sharing_reference
+    union
+    select reconciliation_key from sharing_across
     union
     select reconciliation_key from quarantined
     union
     select reconciliation_key from due
 
 ),
+
+{{ orders_tied_by_reference('touched', 'beginnings') }},
 
 -- Days whose ledger of tolerated differences may move; none while every tolerance is 0.
 tolerant_days as (
@@ -162,13 +178,15 @@ tolerated as (
 
 ),
 
-keys as (
+touched_or_tolerated as (
 
     select reconciliation_key from touched
     union
     select reconciliation_key from tolerated
 
-)
+),
+
+{{ orders_tied_by_reference('keys', 'touched_or_tolerated') }}
 {% else %}
 keys as (
 

@@ -16,9 +16,29 @@ legs as not materialized (
 
 ),
 
-pairs as not materialized (
+key_pairs as not materialized (
 
     select * from {{ ref('int_reconciliation__pairs') }}
+
+),
+
+references_found as (
+
+    select * from {{ ref('int_reconciliation__references') }}
+
+),
+
+{{ pairs_by_reference() }},
+
+ambiguous_legs as (
+
+    select vima_transaction_id as transaction_id
+    from references_found
+    where is_ambiguous
+    union
+    select payshack_transaction_id as transaction_id
+    from references_found
+    where is_ambiguous
 
 ),
 
@@ -45,7 +65,7 @@ parameters as (
 ),
 
 -- Nearly every order is one record a side that are a pair, or one record alone. The others need an order among their
--- records: several on a side, or one on each that are no pair.
+-- records: several on a side, one on each that are no pair, or one that a reference ties to another order.
 crowded as (
 
     select sides.match_space
@@ -59,9 +79,13 @@ crowded as (
         group by match_space
         having count(*) > 1
     ) as sides
-    left join pairs
-        on sides.match_space = pairs.match_space and pairs.pair_number = 1
-    where sides.vima_count > 1 or sides.payshack_count > 1 or pairs.match_space is null
+    left join key_pairs
+        on sides.match_space = key_pairs.match_space and key_pairs.pair_number = 1
+    where sides.vima_count > 1 or sides.payshack_count > 1 or key_pairs.match_space is null
+    union
+    select match_space from reference_pairs
+    union
+    select payshack_match_space as match_space from reference_pairs
 
 ),
 
@@ -227,7 +251,13 @@ select
     coalesce(attempt_lists.payshack_attempt_ids, '{}') as payshack_attempt_ids,
     everything.is_duplicate_success,
     collisions.head_id is not null as is_key_collision,
-    quarantined_counterparts.head_id is not null as is_counterpart_quarantined
+    quarantined_counterparts.head_id is not null as is_counterpart_quarantined,
+    case
+        when reference_pairs.match_space is not null then 'by_reference'
+        when everything.pair_number is not null then 'by_key'
+        when ambiguous_legs.transaction_id is not null then 'ambiguous'
+        else 'alone'
+    end as match_state
 from everything
 left join attempt_lists
     on everything.head_id = attempt_lists.head_id
@@ -235,3 +265,9 @@ left join collisions
     on everything.head_id = collisions.head_id
 left join quarantined_counterparts
     on everything.head_id = quarantined_counterparts.head_id
+left join reference_pairs
+    on
+        everything.pair_number is not null
+        and everything.vima_transaction_id = reference_pairs.vima_transaction_id
+left join ambiguous_legs
+    on everything.pair_number is null and everything.head_id = ambiguous_legs.transaction_id

@@ -46,6 +46,15 @@ extracted as (
         {{ blank_to_null("operations.payload ->> 'current_status'") }} as current_status,
         {{ blank_to_null("operations.payload ->> 'payment_method_code'") }} as payment_method,
         {{ blank_to_null("operations.payload ->> 'reference_id'") }} as provider_reference,
+        -- Vima documents no bank reference; where a gate passes one on, it stands in one of these.
+        coalesce(
+            {{ blank_to_null("operations.payload #>> '{card_finish,0,utr}'") }},
+            {{ blank_to_null("operations.payload #>> '{payment_custom_data,utr}'") }}
+        ) as utr,
+        coalesce(
+            {{ blank_to_null("operations.payload #>> '{card_finish,0,rrn}'") }},
+            {{ blank_to_null("operations.payload #>> '{payment_custom_data,rrn}'") }}
+        ) as rrn,
         upper({{ blank_to_null("operations.payload #>> '{create_params,params,payment,client,country}'") }}) as country,
         upper(coalesce(
             {{ blank_to_null("operations.payload ->> 'complete_currency'") }},
@@ -109,8 +118,8 @@ select
     order_key,
     content_hash,
     provider_reference,
-    null::text as utr,
-    null::text as rrn,
+    utr,
+    rrn,
     project,
     merchant,
     currency,

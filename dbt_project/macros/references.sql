@@ -1,0 +1,30 @@
+{# Records of any source that carry a reference as UTR or as RRN, each found by its own index. #}
+{% macro records_with_reference(value) %}
+        select by_utr.reconciliation_key, by_utr.flow, by_utr.source
+        from {{ ref('int_transactions__current') }} as by_utr
+        where by_utr.utr = {{ value }}
+        union all
+        select by_rrn.reconciliation_key, by_rrn.flow, by_rrn.source
+        from {{ ref('int_transactions__current') }} as by_rrn
+        where by_rrn.rrn = {{ value }}
+{% endmacro %}
+
+{#
+    CTE `name`: the keys of `beginnings` and of every order that references tie to them, however many steps away, since a pair
+    by reference is judged with all that could be meant by it. Reads `transactions`; in today's data the first step ends it.
+#}
+{% macro orders_tied_by_reference(name, beginnings) -%}
+{{ name }} as (
+
+    select reconciliation_key from {{ beginnings }}
+    union
+    select other.reconciliation_key
+    from {{ name }}
+    inner join transactions as own
+        on {{ name }}.reconciliation_key = own.reconciliation_key
+    cross join lateral unnest(array[own.utr, own.rrn]) as reference (value)
+    cross join lateral ({{ records_with_reference('reference.value') }}) as other
+    where other.flow = own.flow and other.source <> own.source
+
+)
+{%- endmacro %}
