@@ -21,7 +21,8 @@ MARTS = """
 select
     class.relname as name,
     coalesce(bool_or(attribute.attname = 'business_date'), false) as is_dated,
-    coalesce(bool_or(attribute.attname = 'changed_xid'), false) as is_tracked
+    -- A view may show what no transaction has written, such as an age.
+    coalesce(bool_or(attribute.attname = 'changed_xid' and class.relkind = 'r'), false) as is_tracked
 from pg_class as class
 inner join pg_namespace as namespace on class.relnamespace = namespace.oid
 left join pg_attribute as attribute

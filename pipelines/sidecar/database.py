@@ -5,6 +5,7 @@ PostgreSQL wrote, so an amount is exact all the way; rates are cast to float8 in
 The URL is asked for at every new connection: an embedded server that came back on another port is found again.
 """
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +27,7 @@ ROLE = "psp_sidecar"
 POOL_SIZE = 10
 WAIT_SECONDS = 3.0
 STATEMENT_SECONDS = 10
+TRUSTED_SECONDS = 1.0
 
 Parameters = Mapping[str, object]
 Row = dict[str, Any]
@@ -43,6 +45,19 @@ async def _configure(connection: AsyncConnection[Row]) -> None:
     connection.adapters.register_loader("numeric", ExactText)
     # A transaction is one snapshot; single statements stay in autocommit.
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+
+
+async def _check(connection: AsyncConnection[Row]) -> None:
+    """Ask a connection that has rested whether it still lives; one that was just used need not be asked."""
+    if isinstance(connection, Known) and time.monotonic() - connection.used_at < TRUSTED_SECONDS:
+        return
+    await AsyncConnectionPool.check_connection(connection)
+
+
+class Known(AsyncConnection[Row]):
+    """A connection that knows when it was last used."""
+
+    used_at = 0.0
 
 
 class Reader:
@@ -76,7 +91,7 @@ class Database:
         options = f"-c timezone=UTC -c role={ROLE} -c statement_timeout={STATEMENT_SECONDS}s"
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             self._conninfo,
-            connection_class=AsyncConnection[Row],
+            connection_class=Known,
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -90,7 +105,7 @@ class Database:
             max_waiting=POOL_SIZE * 20,
             reconnect_timeout=WAIT_SECONDS,
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             open=False,
             name="sidecar",
         )
@@ -107,13 +122,17 @@ class Database:
     async def snapshot(self) -> AsyncIterator[Reader]:
         """A reader whose queries all see the same instant. Raises psycopg's and the pool's errors."""
         async with self._pool.connection() as connection, connection.transaction():
-            yield Reader(connection, await self._freshness(connection))
+            cursor = await connection.execute(freshness.QUERY, freshness.parameters(self._settings))
+            yield Reader(connection, _fresh(await cursor.fetchone()))
+            if isinstance(connection, Known):
+                connection.used_at = time.monotonic()
 
     async def freshness(self) -> Freshness:
         """How fresh the marts are; unknown where there are none or no database, for answers that need neither."""
         try:
             async with self._pool.connection() as connection:
-                return await self._freshness(connection)
+                cursor = await connection.execute(freshness.QUERY, freshness.parameters(self._settings))
+                return _fresh(await cursor.fetchone())
         except (psycopg.Error, PoolTimeout, PoolClosed):
             return freshness.UNKNOWN
 
@@ -129,13 +148,12 @@ class Database:
             cursor = await connection.execute(query, parameters)
             return await cursor.fetchall()
 
-    async def _freshness(self, connection: AsyncConnection[Row]) -> Freshness:
-        cursor = await connection.execute(freshness.QUERY, freshness.parameters(self._settings))
-        row = await cursor.fetchone()
-        return Freshness(as_of=row["as_of"], stale_at=row["stale_at"]) if row else freshness.UNKNOWN
-
     def _conninfo(self) -> str:
         try:
             return database_url(self._settings)
         except DatabaseError as error:
             raise psycopg.OperationalError(error.message) from error
+
+
+def _fresh(row: Row | None) -> Freshness:
+    return Freshness(as_of=row["as_of"], stale_at=row["stale_at"]) if row else freshness.UNKNOWN

@@ -27,6 +27,19 @@ LIST = sql.SQL(
     select {columns} from {relation} inner join page using ({unique}) order by {order}
     """
 )
+# Few rows are found by their filters and sorted then: the planner else may walk the order's index to its end for them.
+FEW = sql.SQL(
+    """
+    with found as materialized (
+        select {unique}, {sort_by} from {relation} where {where}
+    ),
+    page as materialized (
+        select {unique} from found order by {scan} limit %(limit)s offset %(offset)s
+    )
+    select {columns} from {relation} inner join page using ({unique}) order by {order}
+    """
+)
+FEW_ROWS = 20_000
 
 
 class Lister:
@@ -49,8 +62,9 @@ class Lister:
         window = page.window(total)
         rows = []
         if window.limit:
-            query = LIST.format(
+            query = (FEW if total <= FEW_ROWS else LIST).format(
                 columns=self._columns,
+                sort_by=sql.Identifier(sort_by),
                 unique=sql.Identifier(self._unique),
                 relation=self._relation,
                 where=where,

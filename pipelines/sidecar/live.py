@@ -63,7 +63,7 @@ select
     ), 0) as written
 from pg_class as class
 inner join pg_namespace as namespace on class.relnamespace = namespace.oid
-where namespace.nspname = 'marts' and class.relkind in ('r', 'm', 'v')
+where namespace.nspname in ('marts', 'breaks') and class.relkind in ('r', 'm', 'v')
 """
 
 

@@ -135,7 +135,7 @@ def _csv_totals(path: Path) -> tuple[int, Decimal, Decimal]:
 
 def _parquet_totals(path: Path) -> tuple[int, Decimal, Decimal]:
     query = f"select count(*), sum(amount), sum(fee) from read_parquet('{path}')"  # noqa: S608 - a path of our own
-    rows, amount, fee = duckdb.sql(query).fetchone() or (0, 0, 0)
+    ((rows, amount, fee),) = duckdb.sql(query).fetchall()
     return rows, Decimal(amount), Decimal(fee)
 
 
