@@ -88,7 +88,9 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Many small questions at once: a parallel worker costs more than it gives, and takes it from others.
         options = f"-c timezone=UTC -c role={ROLE} -c statement_timeout={STATEMENT_SECONDS}s"
+        options += " -c max_parallel_workers_per_gather=0"
         self._pool: AsyncConnectionPool[AsyncConnection[Row]] = AsyncConnectionPool(
             self._conninfo,
             connection_class=Known,

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from psycopg import sql
 
 from pipelines.sidecar.answers import Strict, paging
-from pipelines.sidecar.database import Reader
+from pipelines.sidecar.database import Reader, Row
 from pipelines.sidecar.filters import Filters, Page
 from pipelines.sidecar.remembered import Draft
 from pipelines.sidecar.shapes import columns
@@ -27,16 +27,20 @@ LIST = sql.SQL(
     select {columns} from {relation} inner join page using ({unique}) order by {order}
     """
 )
-# Few rows are found by their filters and sorted then: the planner else may walk the order's index to its end for them.
+# Few rows are found by their filters, counted and sorted in one go: the planner else may walk the order's index to its
+# end for them. One row too many says that they are not few.
 FEW = sql.SQL(
     """
     with found as materialized (
-        select {unique}, {sort_by} from {relation} where {where}
+        select {unique}, {sort_by} from {relation} where {where} limit %(few)s
     ),
     page as materialized (
-        select {unique} from found order by {scan} limit %(limit)s offset %(offset)s
+        select {unique} from found order by {order} limit %(limit)s offset %(offset)s
     )
-    select {columns} from {relation} inner join page using ({unique}) order by {order}
+    select (select count(*) from found) as total, row.*
+    from (select true) as once
+    left join (select {columns} from {relation} inner join page using ({unique})) as row on true
+    order by {order}
     """
 )
 FEW_ROWS = 20_000
@@ -56,15 +60,20 @@ class Lister:
         question = repr(sorted(used.items()))
         version = await reader.total(VERSION.format(relation=self._relation), {})
         total = self._known(question, version)
+        if used and (total is None or total <= FEW_ROWS):
+            few = await self._few(reader, filters, page, sort_by)
+            if few is not None:
+                rows, total = few
+                self._keep(question, version, total)
+                return Draft(rows, paging(page=page.page, limit=page.limit, total=total))
         if total is None:
             total = await reader.total(COUNT.format(relation=self._relation, where=where), used)
             self._keep(question, version, total)
         window = page.window(total)
         rows = []
         if window.limit:
-            query = (FEW if total <= FEW_ROWS else LIST).format(
+            query = LIST.format(
                 columns=self._columns,
-                sort_by=sql.Identifier(sort_by),
                 unique=sql.Identifier(self._unique),
                 relation=self._relation,
                 where=where,
@@ -73,6 +82,27 @@ class Lister:
             )
             rows = await reader.rows(query, used | {"limit": window.limit, "offset": window.offset})
         return Draft(rows, paging(page=page.page, limit=page.limit, total=total))
+
+    async def _few(self, reader: Reader, filters: Filters, page: Page, sort_by: str) -> tuple[list[Row], int] | None:
+        """The rows and the total, or None when there are more than a few."""
+        query = FEW.format(
+            columns=self._columns,
+            sort_by=sql.Identifier(sort_by),
+            unique=sql.Identifier(self._unique),
+            relation=self._relation,
+            where=filters.where(),
+            order=page.ordering(sort_by, self._unique),
+        )
+        window = {"few": FEW_ROWS + 1, "limit": page.limit, "offset": (page.page - 1) * page.limit}
+        found = await reader.rows(query, filters.used() | window)
+        total = int(found[0]["total"])
+        if total > FEW_ROWS:
+            return None
+        # A page beyond the end is one line that holds the total alone.
+        rows = [row for row in found if row[self._unique] is not None]
+        for row in rows:
+            del row["total"]
+        return rows, total
 
     def _known(self, question: str, version: int) -> int | None:
         found = self._totals.get(question)
