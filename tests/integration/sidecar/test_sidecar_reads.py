@@ -243,7 +243,7 @@ def test_no_parameters_bring_it_down(api: httpx.Client, path: str, parameters: d
         response = api.get(path, params=parameters)
     except (UnicodeEncodeError, httpx.InvalidURL):
         return  # cannot be sent
-    assert response.status_code in (200, 400), response.text
+    assert response.status_code in (200, 400), (path, parameters, response.text)
     if response.status_code == 400:
         ErrorAnswer.model_validate_json(response.content)
 
