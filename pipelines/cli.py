@@ -11,7 +11,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.commands import dashboards, doctor, export, mirror, payshack, reconcile, service, status, sync, up
+from pipelines.commands import (
+    bank,
+    close,
+    dashboards,
+    doctor,
+    export,
+    mirror,
+    payshack,
+    reconcile,
+    service,
+    status,
+    sync,
+    up,
+)
 from pipelines.commands.console import Screen
 from pipelines.commands.interrupts import interrupt_on_signals
 from pipelines.core.errors import PlatformError
@@ -53,6 +66,8 @@ app.command()(status.status)
 app.command()(sync.sync)
 app.command()(reconcile.reconcile)
 app.command()(export.export)
+app.add_typer(bank.app, name="bank")
+app.add_typer(close.app, name="close")
 app.command()(mirror.mirror)
 app.add_typer(dashboards.app, name="dashboards")
 app.add_typer(payshack.app, name="payshack")

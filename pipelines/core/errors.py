@@ -12,6 +12,7 @@ PlatformError                every expected failure; `message` says what happene
 │   └── CipherError          an encrypted answer that cannot be opened
 ├── LoadError                rows could not be committed to the raw log
 ├── ModelError               a dbt run failed
+├── ClosingError             a day may not be closed, or what was signed does not hold
 ├── DashboardError           a dashboard file that is wrong, or a Metabase that does not do as it is asked
 └── ConflictError            the same work is already being done
 """
@@ -71,6 +72,10 @@ class LoadError(PlatformError):
 
 class ModelError(PlatformError):
     """A dbt run failed."""
+
+
+class ClosingError(PlatformError):
+    """A day may not be closed, or what was signed does not hold."""
 
 
 class DashboardError(PlatformError):

@@ -10,6 +10,7 @@
             {'columns': ['version_id'], 'unique': true},
             {'columns': ['transaction_id']},
             {'columns': ['observed_at']},
+            {'columns': ['changed_xid']},
         ],
     )
 }}
@@ -42,6 +43,7 @@ select
     lag(class_words.status) over version_order as previous_status,
     versions.currency,
     versions.amount,
+    versions.refunded_amount,
     versions.created_at,
     versions.updated_at,
     versions.observed_at,
@@ -50,7 +52,8 @@ select
     versions.load_mode,
     versions.load_scope,
     versions.load_page,
-    versions._dlt_load_id as load_id
+    versions._dlt_load_id as load_id,
+    {{ current_xid() }} as changed_xid
 from versions
 inner join class_words
     on versions.status_class = class_words.status_class

@@ -5,7 +5,7 @@
         on_schema_change='fail',
         group='reporting',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
-        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        post_hook=["{{ book_adjustments() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[{'columns': ['business_date', 'project', 'flow', 'currency'], 'unique': true}],
     )
 }}

@@ -74,7 +74,7 @@ def run_models(
     """
     url = database_url(settings)
     began = time.monotonic()
-    with _only_run(url) as connection, environment(_dbt_environment(url)):
+    with _only_run(url) as connection, environment(dbt_environment(url)):
         built_with = content_fingerprint(settings)
         full_refresh = _last_built(connection) != built_with
         arguments = _arguments(settings, depth=depth, select=() if full_refresh else select, full_refresh=full_refresh)
@@ -115,7 +115,7 @@ def _invoke(project: ParsedProject, arguments: list[str], on_event: Callable[[An
     return dbtRunner(manifest=project.as_manifest(), callbacks=[on_event] if on_event else []).invoke(arguments)
 
 
-def _dbt_environment(url: str) -> dict[str, str]:
+def dbt_environment(url: str) -> dict[str, str]:
     """What profiles.yml reads, from the one database URL; libpq takes role, UTC and TLS options from its own names."""
     parts = conninfo_to_dict(url)
     found = {

@@ -16,8 +16,8 @@ from pipelines.defs.model.manifest import PROJECT, parsed_project
 Node = Mapping[str, Any]
 
 NAMES = {
-    "staging": r"stg_(vima|payshack)__[a-z_]+",
-    "intermediate": r"int_(transactions|reconciliation)__[a-z_]+",
+    "staging": r"stg_(vima|payshack|bank)__[a-z_]+",
+    "intermediate": r"int_(transactions|reconciliation|balances)__[a-z_]+",
     "marts": r"(fct|dim|rpt)_[a-z_0-9]+",
 }
 PERSONAL = re.compile(r"payer|bene_|e_?mail|phone|vpa|contact|user_id|ip_addr|account")
@@ -59,7 +59,7 @@ def test_names_say_layer_and_process(models: list[Node]) -> None:
 def test_data_flows_from_layer_to_layer(manifest: Node, models: list[Node]) -> None:
     allowed = {
         "staging": {"raw", "staging", "reference"},
-        "marts": {"staging", "intermediate", "marts", "reference", "raw"},
+        "marts": {"staging", "intermediate", "marts", "reference", "raw", "closing"},
     }
     allowed["intermediate"] = {"staging", "intermediate", "reference", "raw"}
     everything = {**manifest["nodes"], **manifest["sources"]}

@@ -30,6 +30,7 @@ TYPES = ("UPI_INTENT", "UPI_COLLECT", "IMPS", "NEFT", None)
 PAISE = (*[0] * 4, 50, -50, 100, -100, 250)
 CURRENCIES = (*["INR"] * 5, "EUR", "XXX")
 REFERENCES = 300
+RETURNED = ("refunded", "returned")
 
 LOG_COLUMNS = (
     *("record_id", "content_hash", "order_key", "source_order", "source_created_at", "source_updated_at", "payload"),
@@ -151,6 +152,7 @@ class World:
             "amount": self._amount(key),
             "paidAmount": chance.choice((self._amount(key), None)),
             "totalCommissionAmount": 1,
+            "refundAmount": chance.choice((None, None, 0, 25, 40, 900)) if word.lower() in RETURNED else None,
             "utr": str(chance.randrange(REFERENCES)) if chance.random() < 0.7 else None,
             "rrn": str(chance.randrange(REFERENCES)) if chance.random() < 0.2 else None,
             "transactionType": chance.choice(TYPES),

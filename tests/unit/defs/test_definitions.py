@@ -41,7 +41,7 @@ def test_every_asset_has_group_owner_description_and_kind(repository: Any) -> No
 
 def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert jobs == {*FEED_JOBS, "models_job", "backfill_job", "first_load_job", "mirror_job"}
+    assert jobs == {*FEED_JOBS, "models_job", "backfill_job", "first_load_job", "mirror_job", "provisional_close_job"}
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     assert set(sensors) == {"vima_feed_sensor", "payshack_feed_sensor", "models_sensor", "run_failure_sensor"}
     for sensor in sensors.values():
@@ -71,7 +71,7 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
     for name in asset_nodes(repository):
         layer, relation = name.split("/")
         layers.setdefault(layer, set()).add(relation)
-    assert set(layers) == {"raw", "reference", "staging", "intermediate", "marts", "publish", "exports"}
+    assert set(layers) == {"raw", "reference", "staging", "intermediate", "marts", "closing", "publish", "exports"}
     assert layers["raw"] == {
         "vima_operations",
         "payshack_payins",
@@ -83,6 +83,8 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
         "source_watermarks",
         "window_passes",
         "load_runs",
+        "bank_statements",
+        "bank_lines",
     }
     assert layers["marts"] >= {"fct_transactions", "fct_reconciliation", "rpt_source_health"}
     assert layers["publish"] == {"freshness"}

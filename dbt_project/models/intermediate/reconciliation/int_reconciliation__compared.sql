@@ -86,6 +86,8 @@ joined as (
         vima.amount as vima_amount,
         payshack.amount as payshack_amount,
         coalesce(vima.minor_unit_exponent, payshack.minor_unit_exponent) as minor_unit_exponent,
+        vima.refunded_amount as vima_refunded_amount,
+        payshack.refunded_amount as payshack_refunded_amount,
         vima.fee as vima_fee,
         payshack.fee as payshack_fee,
         coalesce(vima.effective_class = 'S' and vima.requested_amount <> vima.paid_amount, false)
@@ -240,6 +242,8 @@ select
     compared.payshack_currency,
     compared.vima_amount,
     compared.payshack_amount,
+    compared.vima_refunded_amount,
+    compared.payshack_refunded_amount,
     compared.vima_fee,
     compared.payshack_fee,
     compared.utr,

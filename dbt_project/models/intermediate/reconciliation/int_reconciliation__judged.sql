@@ -145,6 +145,7 @@ decided as (
 
     select
         compared.*,
+        {{ money_effects() }},
         sharing_references.reconciliation_id is not null as is_duplicate_utr,
         tolerance_ledger.reconciliation_id is not null as is_within_tolerance,
         coalesce(tolerance_ledger.tolerated_so_far > compared.daily_cap, false) as is_tolerance_cap_passed
@@ -168,6 +169,7 @@ typed as (
                     decided.is_currency_different
                     or (decided.is_amount_different and not decided.is_within_tolerance)
                     or decided.is_tolerance_cap_passed
+                    or {{ refund_disagrees('decided') }}
                 )
                 then 'discrepancy_amount'
             else decided.matrix_outcome
@@ -183,9 +185,7 @@ typed as (
                 then 'unit_error'
             when decided.difference < 0 then 'underpaid'
             else 'overpaid'
-        end as amount_reason,
-        coalesce(case when decided.vima_class = 'S' then decided.vima_amount end, 0) as vima_effect,
-        coalesce(case when decided.payshack_class = 'S' then decided.payshack_amount end, 0) as payshack_effect
+        end as amount_reason
     from decided
 
 ),
@@ -217,6 +217,7 @@ reasoned as (
                 end,
                 case when typed.is_self_inconsistent then 'source_self_inconsistent' end,
                 case when typed.is_status_regression then 'status_regression' end,
+                {{ refund_reason('typed') }},
                 typed.amount_reason,
                 case when typed.is_tolerance_cap_passed then 'tolerance_cap_passed' end,
                 case when typed.is_requested_paid_different then 'requested_paid_differ' end,
@@ -235,7 +236,7 @@ reasoned as (
             when typed.comparability <> 'comparable' or typed.outcome = 'matched' then 0
             when typed.is_currency_different
                 then coalesce(typed.vima_amount, typed.payshack_amount, 0)
-            when typed.outcome = 'discrepancy_amount'
+            when typed.outcome = 'discrepancy_amount' and not {{ nets_differ('typed') }}
                 then coalesce(abs(typed.difference), typed.vima_amount, typed.payshack_amount, 0)
             when
                 'C' in (typed.vima_class, typed.payshack_class)
@@ -260,7 +261,7 @@ select
     reasoned.reasons,
     case
         when reasoned.comparability <> 'comparable' then null
-        when reasoned.is_duplicate_success or reasoned.is_duplicate_utr then 'critical'
+        when reasoned.is_duplicate_success or reasoned.is_duplicate_utr or reasoned.is_over_refund then 'critical'
         when reasoned.outcome = 'matched' then null
         when reasoned.outcome = 'discrepancy_amount' then 'high'
         else reasoned.matrix_severity

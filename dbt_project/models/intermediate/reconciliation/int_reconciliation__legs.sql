@@ -170,6 +170,7 @@ select
     effective.amount,
     effective.requested_amount,
     effective.paid_amount,
+    effective.refunded_amount,
     effective.fee,
     effective.utr,
     effective.rrn,

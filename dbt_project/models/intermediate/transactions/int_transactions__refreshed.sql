@@ -78,6 +78,7 @@ select
     amount,
     requested_amount,
     paid_amount,
+    refunded_amount,
     fee,
     is_paid_amount_missing,
     is_flow_assumed,

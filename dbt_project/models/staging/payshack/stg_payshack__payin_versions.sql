@@ -50,6 +50,7 @@ extracted as (
         {{ exact_numeric("transactions.payload ->> 'amount'") }} as asked_amount,
         {{ exact_numeric("transactions.payload ->> 'paidAmount'") }} as paid_amount,
         {{ exact_numeric("transactions.payload ->> 'totalCommissionAmount'") }} as fee,
+        {{ exact_numeric("transactions.payload ->> 'refundAmount'") }} as refunded_amount,
         {{ exact_instant("transactions.payload ->> 'completedAt'") }} as completed_at
     from transactions
 
@@ -60,7 +61,11 @@ classified as (
     select
         extracted.*,
         currencies.minor_unit_exponent,
-        coalesce(status_classes.status_class, 'U') as status_class,
+        -- A success of which a part went back is a refund, whatever the word.
+        case
+            when status_classes.status_class = 'S' and extracted.refunded_amount > 0 then 'R'
+            else coalesce(status_classes.status_class, 'U')
+        end as status_class,
         coalesce(client_projects.project, extracted.client_name) as project
     from extracted
     left join currencies
@@ -90,6 +95,7 @@ select
     case when status_class in ('S', 'R', 'C') then coalesce(paid_amount, asked_amount) else asked_amount end as amount,
     asked_amount as requested_amount,
     paid_amount,
+    refunded_amount,
     fee,
     status_class in ('S', 'R', 'C') and paid_amount is null as is_paid_amount_missing,
     false as is_flow_assumed,

@@ -51,7 +51,8 @@ extracted as (
         upper({{ blank_to_null("transactions.payload ->> 'transactionType'") }}) as transaction_type,
         'INR' as currency,
         {{ exact_numeric("transactions.payload ->> 'amount'") }} as amount,
-        {{ exact_numeric("transactions.payload ->> 'txnCharges'") }} as fee
+        {{ exact_numeric("transactions.payload ->> 'txnCharges'") }} as fee,
+        {{ exact_numeric("transactions.payload ->> 'refundAmount'") }} as refunded_amount
     from transactions
 
 ),
@@ -61,7 +62,11 @@ classified as (
     select
         extracted.*,
         currencies.minor_unit_exponent,
-        coalesce(status_classes.status_class, 'U') as status_class,
+        -- A success of which a part went back is a refund, whatever the word.
+        case
+            when status_classes.status_class = 'S' and extracted.refunded_amount > 0 then 'R'
+            else coalesce(status_classes.status_class, 'U')
+        end as status_class,
         coalesce(client_projects.project, extracted.client_name) as project
     from extracted
     left join currencies
@@ -91,6 +96,7 @@ select
     amount,
     amount as requested_amount,
     amount as paid_amount,
+    refunded_amount,
     fee,
     false as is_paid_amount_missing,
     false as is_flow_assumed,

@@ -131,6 +131,8 @@ select
             then trim_scale(asked_minor / power(10::numeric, minor_unit_exponent))
     end as requested_amount,
     complete_amount as paid_amount,
+    -- Vima knows no refunds.
+    null::numeric as refunded_amount,
     fee,
     false as is_paid_amount_missing,
     is_flow_assumed,

@@ -1,0 +1,93 @@
+{{
+    config(
+        materialized='table',
+        indexes=[{'columns': ['bank_line_id'], 'unique': true}, {'columns': ['value_date', 'bank_label']}],
+    )
+}}
+
+with
+
+lines as (
+
+    select * from {{ ref('stg_bank__lines') }}
+
+),
+
+settlements as (
+
+    select * from {{ ref('fct_bank_dues') }}
+
+),
+
+fits as (
+
+    select
+        bank_line_id,
+        movement_id,
+        settlement_day,
+        is_only_fit,
+        'reference' as match_pass
+    from {{ ref('fct_bank_reference_fits') }}
+    union all
+    select
+        bank_line_id,
+        movement_id,
+        settlement_day,
+        is_only_fit,
+        'batch' as match_pass
+    from {{ ref('fct_bank_batch_fits') }}
+
+),
+
+fitted as (
+
+    select
+        fits.bank_line_id,
+        min(fits.match_pass) as match_pass,
+        bool_and(fits.is_only_fit) as is_only_fit,
+        min(fits.settlement_day) as settlement_day,
+        count(distinct fits.movement_id) as settlements_count,
+        sum(settlements.amount) as gross_amount,
+        sum(settlements.net_amount) as net_amount
+    from fits
+    inner join settlements
+        on fits.movement_id = settlements.movement_id
+    group by fits.bank_line_id
+
+)
+
+select
+    lines.bank_line_id,
+    lines.bank_label,
+    lines.provider,
+    lines.project,
+    lines.currency,
+    lines.value_date,
+    lines.booked_on,
+    lines.amount,
+    lines.reference,
+    case
+        when fitted.is_only_fit then 'matched'
+        when fitted.bank_line_id is not null then 'ambiguous'
+        when lines.amount > 0 then 'missing_provider'
+        else 'other_debit'
+    end as outcome,
+    fitted.match_pass,
+    case when fitted.is_only_fit then fitted.settlement_day end as settlement_day,
+    coalesce(fitted.settlements_count, 0) as settlements_count,
+    case when fitted.is_only_fit then trim_scale(fitted.gross_amount) end as gross_amount,
+    -- The bank may have credited the whole amount, fees being invoiced apart; the fee is netted where the line says so.
+    case
+        when not fitted.is_only_fit then null
+        when lines.amount = fitted.gross_amount then 0
+        else trim_scale(fitted.gross_amount - fitted.net_amount)
+    end as fee_netted,
+    case
+        when not fitted.is_only_fit then null
+        when lines.amount = fitted.gross_amount then 0
+        else trim_scale(lines.amount - fitted.net_amount)
+    end as amount_difference,
+    lines.observed_at
+from lines
+left join fitted
+    on lines.bank_line_id = fitted.bank_line_id

@@ -1,0 +1,98 @@
+{{
+    config(
+        materialized='table',
+        post_hook='analyze {{ this }}',
+        indexes=[{'columns': ['bank_line_id', 'movement_id'], 'unique': true}],
+    )
+}}
+
+with
+
+lines as (
+
+    select * from {{ ref('stg_bank__lines') }}
+
+),
+
+settlements as (
+
+    select * from {{ ref('fct_bank_dues') }}
+
+),
+
+line_references as (
+
+    select
+        lines.bank_line_id,
+        lines.project,
+        lines.currency,
+        lines.amount,
+        lines.value_date,
+        numbers.reference_number
+    from lines
+    cross join lateral unnest(lines.reference_numbers) as numbers (reference_number)
+
+),
+
+settlement_references as (
+
+    select
+        settlements.*,
+        numbers.reference_number
+    from settlements
+    cross join lateral unnest(settlements.reference_numbers) as numbers (reference_number)
+
+),
+
+-- One reference, one direction, near each other: RRNs repeat over the years.
+possible as (
+
+    select
+        banked.bank_line_id,
+        settlements.movement_id,
+        settlements.settlement_day,
+        bool_or(banked.amount in (settlements.amount, settlements.net_amount)) as is_amount_equal
+    from line_references as banked
+    inner join settlement_references as settlements
+        on
+            banked.reference_number = settlements.reference_number
+            and banked.project = settlements.project
+            and banked.currency = settlements.currency
+            and sign(banked.amount) = sign(settlements.amount)
+            and banked.value_date
+            between settlements.business_date - 1
+            and settlements.business_date + settlements.cycle_days + 7
+    group by banked.bank_line_id, settlements.movement_id, settlements.settlement_day
+
+),
+
+-- Where one reference leads to several, the equal amount decides; where that does not, nobody does.
+narrowed as (
+
+    select
+        possible.*,
+        bool_or(possible.is_amount_equal) over (partition by possible.bank_line_id) as has_equal_for_line,
+        bool_or(possible.is_amount_equal) over (partition by possible.movement_id) as has_equal_for_movement
+    from possible
+
+),
+
+kept as (
+
+    select
+        bank_line_id,
+        movement_id,
+        settlement_day,
+        is_amount_equal
+    from narrowed
+    where is_amount_equal or not (has_equal_for_line or has_equal_for_movement)
+
+)
+
+select
+    bank_line_id,
+    movement_id,
+    settlement_day,
+    is_amount_equal,
+    count(*) over (partition by bank_line_id) = 1 and count(*) over (partition by movement_id) = 1 as is_only_fit
+from kept

@@ -1,0 +1,134 @@
+{{
+    config(
+        materialized='table',
+        indexes=[{'columns': ['settlement_day', 'project', 'currency', 'cause'], 'unique': true}],
+    )
+}}
+
+with
+
+lines as (
+
+    select * from {{ ref('fct_bank_lines') }}
+    where project is not null
+
+),
+
+settlements as (
+
+    select * from {{ ref('fct_bank_settlements') }}
+
+),
+
+-- A line is of the settlement day that it settles; one that settles nothing known is of its value date.
+entries as (
+
+    select
+        settlement_day,
+        project,
+        currency,
+        0 as place,
+        'payshack_net' as cause,
+        amount
+    from settlements
+    union all
+    select
+        settlement_day,
+        project,
+        currency,
+        case outcome when 'not_due' then 20 when 'missing_bank' then 21 else 22 end as place,
+        case outcome when 'ambiguous' then 'ambiguous_settlement' else outcome end as cause,
+        amount
+    from settlements
+    where outcome <> 'matched'
+    union all
+    select
+        settlement_day,
+        project,
+        currency,
+        10 as place,
+        'fee_netted' as cause,
+        fee_netted as amount
+    from lines
+    where outcome = 'matched'
+    union all
+    select
+        settlement_day,
+        project,
+        currency,
+        11 as place,
+        'amount_difference' as cause,
+        -amount_difference as amount
+    from lines
+    where outcome = 'matched'
+    union all
+    select
+        value_date as settlement_day,
+        project,
+        currency,
+        case outcome when 'missing_provider' then 30 when 'ambiguous' then 31 else 32 end as place,
+        case outcome when 'ambiguous' then 'ambiguous_line' else outcome end as cause,
+        -amount as amount
+    from lines
+    where outcome <> 'matched'
+    union all
+    select
+        coalesce(settlement_day, value_date) as settlement_day,
+        project,
+        currency,
+        999 as place,
+        'bank_net' as cause,
+        amount
+    from lines
+
+),
+
+summed as (
+
+    select
+        settlement_day,
+        project,
+        currency,
+        place,
+        cause,
+        sum(amount) as amount,
+        count(*) filter (where amount <> 0) as items
+    from entries
+    group by settlement_day, project, currency, place, cause
+    having sum(amount) <> 0 or cause in ('payshack_net', 'bank_net')
+
+),
+
+days as (
+
+    select
+        settlement_day,
+        project,
+        currency,
+        coalesce(sum(amount) filter (where cause = 'payshack_net'), 0) as payshack_net,
+        coalesce(sum(amount) filter (where cause = 'bank_net'), 0) as bank_net,
+        coalesce(sum(amount) filter (where cause not in ('payshack_net', 'bank_net')), 0) as explained
+    from summed
+    group by settlement_day, project, currency
+
+)
+
+select
+    settlement_day,
+    project,
+    currency,
+    place as position,  -- noqa: RF04
+    cause,
+    trim_scale(amount) as amount,
+    items
+from summed
+union all
+select
+    settlement_day,
+    project,
+    currency,
+    900 as position,  -- noqa: RF04
+    'residual' as cause,
+    trim_scale(payshack_net - bank_net - explained) as amount,
+    0 as items
+from days

@@ -1,0 +1,76 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        indexes=[
+            {'columns': ['reconciliation_id'], 'unique': true},
+            {'columns': ['business_date', 'project', 'flow']},
+        ],
+    )
+}}
+
+with
+
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_reconciliation_days() }}
+
+),
+
+{% endif %}
+tolerated as (
+
+    select reconciliations.*
+    from {{ ref('fct_reconciliation') }} as reconciliations
+    {% if is_incremental() %}
+    inner join touched
+        on
+            reconciliations.business_date = touched.business_date
+            and reconciliations.project = touched.project
+            and reconciliations.flow = touched.flow
+    {% endif %}
+    where reconciliations.tolerated_difference is not null
+
+),
+
+tolerances as (
+
+    select * from {{ ref('amount_tolerances') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('currencies') }}
+
+)
+
+select
+    tolerated.reconciliation_id,
+    tolerated.business_date,
+    tolerated.project,
+    tolerated.flow,
+    tolerated.currency,
+    row_number() over ledger_of_the_day as entry_number,
+    tolerated.event_at,
+    tolerated.vima_amount,
+    tolerated.payshack_amount,
+    tolerated.tolerated_difference as difference,
+    sum(abs(tolerated.tolerated_difference)) over ledger_of_the_day as tolerated_so_far,
+    trim_scale(coalesce(tolerances.daily_cap_minor, 0) / power(10::numeric, currencies.minor_unit_exponent))
+        as daily_cap,
+    'tolerance_cap_passed' = any(tolerated.reasons) as is_beyond_cap
+from tolerated
+left join currencies
+    on tolerated.currency = currencies.currency
+left join tolerances
+    on tolerated.project = tolerances.project and tolerated.currency = tolerances.currency
+window ledger_of_the_day as (
+    partition by tolerated.business_date, tolerated.project, tolerated.flow, tolerated.currency
+    order by tolerated.event_at asc, tolerated.reconciliation_id asc
+    rows between unbounded preceding and current row
+)
