@@ -113,3 +113,61 @@ def _pairs(values: list[str] | None) -> dict[str, list[str]]:
             raise typer.BadParameter("write --set as FILTER=VALUE")
         found.setdefault(name, []).append(value)
     return found
+
+
+@app.command()
+def plan(
+    folder: Folder = FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the changes as JSON to stdout.")] = False,
+) -> None:
+    """Show what `psp dashboards apply` would change in the Metabase at METABASE_URL; change nothing.
+
+    The same as `psp dashboards apply --dry-run`: both walk the same way, and the plan sends nothing that writes.
+    """
+    _provision(folder, dry=True, as_json=as_json)
+
+
+@app.command()
+def apply(
+    folder: Folder = FOLDER,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the changes as JSON to stdout.")] = False,
+) -> None:
+    """Bring the Metabase at METABASE_URL to what the files say: connections, content, permissions, subscriptions.
+
+    Only what the files made is changed or archived; people's own content stays. Safe to repeat: a second run changes
+    nothing, and a run that broke off is completed by the next one. A Metabase without users is set up first.
+    """
+    _provision(folder, dry=dry_run, as_json=as_json)
+
+
+def _provision(folder: Path, *, dry: bool, as_json: bool) -> None:
+    settings, screen = load_settings(), Screen()
+    content, deploy = load_content(folder), load_deploy(folder)
+    problems = check_content(content, deploy)
+    if problems:
+        raise DashboardError(f"{len(problems)} findings in the dashboard files.", fix="run `psp dashboards check`")
+    # Heavy: HTTP.
+    from pipelines.dashboards.provision.apply import provision
+
+    with running_parts(settings, "psp dashboards", screen), screen.step("Metabase") as step:
+        report = provision(settings, content, deploy, dry=dry, say=step.note)
+        what = "would change" if dry else "changed"
+        step.done(f"Metabase: {len(report.changes)} things {what}")
+    for warning in report.warnings:
+        screen.say(f"  [yellow]![/] {escape(warning)}")
+    if as_json:
+        changes = [
+            {"action": item.action, "kind": item.kind, "name": item.name, "details": list(item.details)}
+            for item in report.changes
+        ]
+        screen.json({"changes": changes, "warnings": list(report.warnings), "dashboards": report.addresses})
+        return
+    table = Table("action", "what", "name", "differs in", box=None)
+    for item in report.changes:
+        table.add_row(item.action, item.kind, item.name, ", ".join(item.details))
+    if report.changes:
+        screen.table(table)
+    if not dry:
+        for name, address in report.addresses.items():
+            screen.say(f"  {escape(name)}  [dim]{escape(address)}[/]")

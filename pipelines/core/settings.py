@@ -67,6 +67,16 @@ class Settings(BaseModel):
 
     metabase_url: str | None = None
     metabase_api_key: SecretStr | None = None
+    metabase_admin_email: SecretStr | None = None
+    metabase_admin_password: SecretStr | None = None
+    metabase_database_host: str | None = None
+    metabase_database_port: Port | None = None
+    metabase_smtp_host: str | None = None
+    metabase_smtp_port: Port = 587
+    metabase_smtp_security: Literal["none", "ssl", "tls", "starttls"] = "starttls"
+    metabase_smtp_username: str | None = None
+    metabase_smtp_password: SecretStr | None = None
+    metabase_finance_recipients: str | None = None
 
     @field_validator("psp_home", mode="after")
     @classmethod
@@ -170,6 +180,11 @@ class Settings(BaseModel):
     def business_zone(self) -> ZoneInfo:
         """The zone in which business dates are cut; storage stays UTC."""
         return ZoneInfo(self.psp_business_timezone)
+
+    @property
+    def finance_recipients(self) -> tuple[str, ...]:
+        """Mail addresses that finance's files go to."""
+        return tuple(part.strip() for part in (self.metabase_finance_recipients or "").split(",") if part.strip())
 
     @property
     def clock(self) -> Clock:

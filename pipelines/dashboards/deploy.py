@@ -50,9 +50,8 @@ class Attached(_Strict):
 
 
 class Subscription(_Strict):
-    """A dashboard by mail. `id` makes it recognizable, whatever its name; hours are in the business time zone."""
+    """A dashboard by mail, known by its name and dashboard. Hours are in the business time zone."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{21}$")]
     name: str
     dashboard: str
     schedule: Literal["daily", "weekly", "monthly"]
@@ -75,10 +74,11 @@ class ScheduledExport(_Strict):
 
 
 class Cache(_Strict):
-    """How long an answer is kept, in minutes; by dashboard where it differs."""
+    """The open-source edition's one policy: an answer that took at least so many milliseconds is kept for so many times
+    as long as it took."""
 
-    minutes: Annotated[int, Field(ge=1)]
-    dashboards: dict[str, Annotated[int, Field(ge=1)]] = {}
+    multiplier: Annotated[int, Field(ge=1)]
+    milliseconds: Annotated[int, Field(ge=0)]
 
 
 class Deploy(_Strict):
@@ -139,9 +139,6 @@ class Deploy(_Strict):
                     for tag in export.filters
                     if tag not in card.tags
                 )
-        yield from (
-            f"{FILE}: cache names {slug}, which is no dashboard" for slug in self.cache.dashboards if slug not in boards
-        )
 
 
 def load_deploy(folder: Path = FOLDER) -> Deploy:
