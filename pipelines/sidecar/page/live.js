@@ -65,7 +65,7 @@ const WHAT = {
   discrepancy_amount: "amount differs", discrepancy_status: "status differs",
   missing_vima: "missing in Vima", missing_payshack: "missing in PayShack",
 };
-const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
+const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)}\u00a0%`);
 const tone = (status) => ({ success: "good", failed: "bad", tampered: "bad", chargeback: "bad", pending: "warn" })[status] ?? "";
 
 async function ask(path, options = {}) {
