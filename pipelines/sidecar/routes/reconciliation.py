@@ -54,22 +54,20 @@ MONEY = sql.SQL(
     select
         currency,
         sum(value_at_risk) as value_at_risk,
-        sum(matched_amount) as matched_amount,
-        sum(vima_net) as vima_net,
-        sum(bridge_tolerance) as tolerance,
-        sum(bridge_discrepancy_amount) as discrepancy_amount,
-        sum(bridge_discrepancy_status) as discrepancy_status,
-        sum(bridge_missing_vima) as missing_vima,
-        sum(bridge_missing_payshack) as missing_payshack,
-        sum(bridge_in_flight) as in_flight,
-        sum(bridge_not_yet_comparable) as not_yet_comparable,
-        sum(bridge_informational) as informational,
-        sum(payshack_net) as payshack_net,
-        sum(bridge_residual) as residual
+        sum(matched_amount) as matched_amount
     from marts.rpt_reconciliation_daily
     where {where}
     group by currency
     order by currency
+    """
+)
+BRIDGE = sql.SQL(
+    """
+    select currency, cause, sum(amount) as amount, sum(items)::bigint as items
+    from marts.rpt_bridge_daily
+    where {where}
+    group by currency, position, cause
+    order by currency, position, cause
     """
 )
 
@@ -112,20 +110,12 @@ class Missing(Share):
     missing_payshack: int
 
 
-class Bridge(Strict):
-    """From Vima's net to PayShack's, by cause; each cause is Vima less PayShack, and nothing may be left over."""
+class BridgeLine(Strict):
+    """`vima_net` first, `payshack_net` last; between them each cause as Vima less PayShack, and what none explains."""
 
-    vima_net: Amount
-    tolerance: Amount
-    discrepancy_amount: Amount
-    discrepancy_status: Amount
-    missing_vima: Amount
-    missing_payshack: Amount
-    in_flight: Amount
-    not_yet_comparable: Amount
-    informational: Amount
-    payshack_net: Amount
-    residual: Amount
+    cause: str
+    amount: Amount
+    items: int
 
 
 class Summary(Strict):
@@ -142,7 +132,7 @@ class Summary(Strict):
     informational: int
     matched_amount: Amounts
     value_at_risk: Amounts
-    bridge: dict[str, Bridge]
+    bridge: dict[str, list[BridgeLine]]
 
 
 @router.get("/summary", response_model=Answer[Summary], responses=NOT_CHANGED)
@@ -154,7 +144,8 @@ async def summary(request: Request, caller: ReadCaller, asked: Annotated[Summary
     async def made(reader: Reader) -> Draft:
         counts = await reader.rows(COUNTS.format(where=within.where()), within.used())
         money = await reader.rows(MONEY.format(where=within.where()), within.used())
-        return Draft(_summary(period, counts[0], money))
+        bridge = await reader.rows(BRIDGE.format(where=within.where()), within.used())
+        return Draft(_summary(period, counts[0], money, bridge))
 
     return await remembered(request, within, made)
 
@@ -198,8 +189,13 @@ def _period(request: Request, asked: SummaryQuery) -> Period:
     return period_of(request.app.state.settings, one or asked.from_date, one or asked.to_date)
 
 
-def _summary(period: Period, counts: dict[str, Any], money: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(
+    period: Period, counts: dict[str, Any], money: list[dict[str, Any]], bridge: list[dict[str, Any]]
+) -> dict[str, Any]:
     amounts = ("value_at_risk", "matched_amount")
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in bridge:
+        lines.setdefault(row["currency"], []).append({name: row[name] for name in BridgeLine.model_fields})
     return {
         "period": period.model_dump(),
         "total": counts["records"],
@@ -218,5 +214,5 @@ def _summary(period: Period, counts: dict[str, Any], money: list[dict[str, Any]]
         },
         **{name: counts[name] for name in ("in_flight", "not_yet_comparable", "informational")},
         **{name: {row["currency"]: row[name] for row in money} for name in amounts},
-        "bridge": {row["currency"]: {name: row[name] for name in Bridge.model_fields} for row in money},
+        "bridge": lines,
     }
