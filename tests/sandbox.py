@@ -43,7 +43,13 @@ class Providers:
 
 @contextmanager
 def sandbox_providers(
-    home: Path, *, orders: int = 3000, seed: int = 7, now: datetime | None = STANDING_AT, **options: tuple[str, ...]
+    home: Path,
+    *,
+    orders: int = 3000,
+    seed: int = 7,
+    now: datetime | None = STANDING_AT,
+    module: str = "pipelines.sandbox",
+    **options: tuple[str, ...],
 ) -> Iterator[Providers]:
     """Both servers for the length of the block. `options` are arguments by server, e.g. vima=("--cursor", "inclusive").
 
@@ -59,7 +65,7 @@ def sandbox_providers(
     if now is not None:
         environment["PSP_NOW"] = now.isoformat()
     state = ensure_state(load_settings(environment))
-    servers = [_start(name, environment, options.get(name, ())) for name in ("vima", "payshack")]
+    servers = [_start(module, name, environment, options.get(name, ())) for name in ("vima", "payshack")]
     try:
         _wait(servers, [state["vima"]["base_url"], state["payshack"]["portal_url"]])
         yield Providers(environment=environment, world=open_world(state))
@@ -70,11 +76,9 @@ def sandbox_providers(
             server.wait(timeout=20)
 
 
-def _start(name: str, environment: dict[str, str], options: tuple[str, ...]) -> "subprocess.Popen[bytes]":
+def _start(module: str, name: str, environment: dict[str, str], options: tuple[str, ...]) -> "subprocess.Popen[bytes]":
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PSP_", "VIMA_", "PAYSHACK_"))}
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.sandbox", name, *options], cwd=ROOT, env=inherited | environment
-    )
+    return subprocess.Popen([sys.executable, "-m", module, name, *options], cwd=ROOT, env=inherited | environment)
 
 
 def _wait(servers: "list[subprocess.Popen[bytes]]", urls: list[str]) -> None:

@@ -1,9 +1,11 @@
 """The raw log's one way in: records of one table, appended within the caller's transaction.
 
-    Arrow rows -> COPY to a temporary table -> INSERT ... ON CONFLICT DO NOTHING
+    Arrow rows -> sorted, each version once -> less those that are there (only keys travel) -> COPY into the table
                -> quarantine -> feed cursor and progress of windows (greatest position, never back)
 
-Nothing is updated but the cursors; a version or a quarantined record that is there already is left as it is.
+Nothing is updated but the cursors; a version or a quarantined record that is there already is left as it is. Two loads
+that bring the same version at the same moment wait for each other; the later one then goes the slower way, through a
+temporary table and ON CONFLICT DO NOTHING.
 """
 
 import io
@@ -13,8 +15,11 @@ from datetime import datetime
 
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as arrow_csv
 from psycopg import sql
+
+from pipelines.sources.common.records import RECORD_SCHEMA
 
 RECORD_TABLES = frozenset(
     {
@@ -52,6 +57,9 @@ QUARANTINE_COLUMNS = (
 )
 
 
+BATCH_ROWS = 1_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
     """How many rows were not there before."""
@@ -72,95 +80,144 @@ def append(
     """Append rows of RECORD_SCHEMA to raw.`table`, quarantine what breaks the contract, move the cursors."""
     if table not in RECORD_TABLES:
         raise ValueError(f"{table} is no table of the raw log")
-    _copy(connection, batches)
-    new = _insert_new(connection, table, load_id)
-    quarantined = _quarantine(connection, table, load_id)
-    _move_cursor(connection, source, table, load_id, now)
-    _move_windows(connection, source, table, load_id, now)
+    rows = pa.Table.from_batches(batches, schema=RECORD_SCHEMA)
+    new = _insert(connection, table, _fresh(connection, table, rows), load_id)
+    quarantined = _quarantine(connection, table, rows.filter(compute.is_valid(rows["quarantine_reason"])), load_id)
+    placed = rows.select(["load_mode", "load_scope", "load_position", "observed_at"])
+    placed = placed.filter(compute.is_valid(placed["load_position"]))
+    _move_cursor(connection, source, table, placed, load_id, now)
+    _move_windows(connection, source, table, placed, load_id, now)
     return Appended(new=new, quarantined=quarantined)
 
 
-def _copy(connection: psycopg.Connection, batches: Iterable[pa.RecordBatch]) -> None:
-    connection.execute(
-        """
-        create temporary table incoming (
-            record_id text, content_hash text, order_key text, source_order bigint,
-            source_created_at timestamptz, source_updated_at timestamptz, payload text,
-            observed_at timestamptz, load_mode text, load_scope text, load_page integer, load_position bigint,
-            quarantine_reason text, quarantine_detail text
-        ) on commit drop
-        """
-    )
+def _fresh(connection: psycopg.Connection, table: str, rows: pa.Table) -> pa.Table:
+    """The good rows that are not in the log yet, each version once, as it was seen first.
+
+    In one order, so that loads that meet wait for each other, never in a circle.
+    """
+    ids, hashes = rows["record_id"].to_pylist(), rows["content_hash"].to_pylist()
+    places: dict[tuple[str, str], int] = {}
+    for place, (record_id, content_hash, reason) in enumerate(
+        zip(ids, hashes, rows["quarantine_reason"].to_pylist(), strict=True)
+    ):
+        if reason is None:
+            places.setdefault((record_id, content_hash), place)
+    for version in _known(connection, table, [*places]):
+        del places[version]
+    return rows.take(pa.array([places[version] for version in sorted(places)], pa.int64()))
+
+
+def _known(connection: psycopg.Connection, table: str, versions: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of the versions that are in the log."""
+    statement = sql.SQL(
+        "select place from unnest(%s::text[], %s::text[]) with ordinality as asked (record_id, content_hash, place)"
+        " where exists (select from raw.{} as known"
+        " where known.record_id = asked.record_id and known.content_hash = asked.content_hash)"
+    ).format(sql.Identifier(table))
+    keys = ([record_id for record_id, _ in versions], [content_hash for _, content_hash in versions])
+    return [versions[place - 1] for (place,) in connection.execute(statement, keys)]
+
+
+def _insert(connection: psycopg.Connection, table: str, rows: pa.Table, load_id: str) -> int:
+    if not rows.num_rows:
+        return 0
+    columns = [*LOG_COLUMNS, "_dlt_load_id"]
+    rows = rows.select(LOG_COLUMNS).append_column("_dlt_load_id", pa.repeat(load_id, rows.num_rows))
+    target = sql.Identifier("raw", table)
+    try:
+        with connection.transaction():
+            _copy(connection, target, columns, rows)
+        return int(rows.num_rows)
+    except psycopg.errors.UniqueViolation:
+        # Another load has committed some of them in the meantime.
+        staged = sql.Identifier("incoming")
+        connection.execute(
+            sql.SQL("create temporary table {} on commit drop as select {} from {} with no data").format(
+                staged, _names(columns), target
+            )
+        )
+        _copy(connection, staged, columns, rows)
+        return connection.execute(
+            sql.SQL(
+                "insert into {target} ({columns}) select {columns} from {staged} order by record_id, content_hash"
+                " on conflict (record_id, content_hash) do nothing"
+            ).format(target=target, columns=_names(columns), staged=staged)
+        ).rowcount
+
+
+def _copy(connection: psycopg.Connection, target: sql.Identifier, columns: list[str], rows: pa.Table) -> None:
     options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
-    with connection.cursor().copy("copy incoming from stdin (format csv)") as copy:
-        for batch in batches:
+    statement = sql.SQL("copy {} ({}) from stdin (format csv)").format(target, _names(columns))
+    with connection.cursor().copy(statement) as copy:
+        for begin in range(0, rows.num_rows, BATCH_ROWS):
             buffer = io.BytesIO()
-            arrow_csv.write_csv(pa.Table.from_batches([batch]), buffer, options)
+            arrow_csv.write_csv(rows.slice(begin, BATCH_ROWS), buffer, options)
             copy.write(buffer.getbuffer())
 
 
-def _insert_new(connection: psycopg.Connection, table: str, load_id: str) -> int:
-    columns = sql.SQL(", ").join(map(sql.Identifier, LOG_COLUMNS))
-    values = _values(LOG_COLUMNS)
-    # Ordered, so that two loads that meet wait for each other instead of dead-locking.
+def _quarantine(connection: psycopg.Connection, table: str, rows: pa.Table, load_id: str) -> int:
+    if not rows.num_rows:
+        return 0
+    columns = [*QUARANTINE_COLUMNS, "reason", "detail", "source_table", "_dlt_load_id"]
     statement = sql.SQL(
-        "insert into raw.{table} ({columns}, _dlt_load_id)"
-        " select distinct on (record_id, content_hash) {values}, %s"
-        " from incoming where quarantine_reason is null order by record_id, content_hash, load_page"
-        " on conflict (record_id, content_hash) do nothing"
-    ).format(table=sql.Identifier(table), columns=columns, values=values)
-    return connection.execute(statement, (load_id,)).rowcount
+        "insert into raw.quarantine ({}) values ({}) on conflict (source_table, content_hash) do nothing"
+    ).format(
+        _names(columns),
+        sql.SQL(", ").join(sql.SQL("%s::jsonb") if name == "payload" else sql.SQL("%s") for name in columns),
+    )
+    read = rows.select([*QUARANTINE_COLUMNS, "quarantine_reason", "quarantine_detail"]).sort_by("content_hash")
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, [(*row.values(), table, load_id) for row in read.to_pylist()])
+        return cursor.rowcount
 
 
-def _quarantine(connection: psycopg.Connection, table: str, load_id: str) -> int:
-    columns = sql.SQL(", ").join(map(sql.Identifier, QUARANTINE_COLUMNS))
-    values = _values(QUARANTINE_COLUMNS)
-    statement = sql.SQL(
-        "insert into raw.quarantine (source_table, {columns}, reason, detail, _dlt_load_id)"
-        " select distinct on (content_hash) %s, {values}, quarantine_reason, quarantine_detail, %s"
-        " from incoming where quarantine_reason is not null order by content_hash, load_page"
-        " on conflict (source_table, content_hash) do nothing"
-    ).format(columns=columns, values=values)
-    return connection.execute(statement, (table, load_id)).rowcount
-
-
-def _move_cursor(connection: psycopg.Connection, source: str, table: str, load_id: str, now: datetime) -> None:
+def _move_cursor(
+    connection: psycopg.Connection, source: str, table: str, placed: pa.Table, load_id: str, now: datetime
+) -> None:
+    read = placed.filter(compute.equal(placed["load_mode"], "feed"))
+    if not read.num_rows:
+        return
     connection.execute(
         """
         insert into raw.source_cursors as known (source, stream, cursor_value, moved_at, _dlt_load_id)
-        select %s, %s, max(load_position)::text, %s, %s
-        from incoming
-        where load_mode = 'feed'
-        having max(load_position) is not null
+        values (%s, %s, %s, %s, %s)
         on conflict (source, stream) do update
         set cursor_value = excluded.cursor_value, moved_at = excluded.moved_at, _dlt_load_id = excluded._dlt_load_id
         where excluded.cursor_value::numeric > known.cursor_value::numeric
         """,
-        (source, table, now, load_id),
+        (source, table, str(compute.max(read["load_position"]).as_py()), now, load_id),
     )
 
 
-def _move_windows(connection: psycopg.Connection, source: str, table: str, load_id: str, now: datetime) -> None:
-    connection.execute(
-        """
-        insert into raw.window_progress as known
-            (source, stream, window_date, position, started_at, moved_at, _dlt_load_id)
-        select %s, %s, load_scope::date, max(load_position)::text, min(observed_at), %s, %s
-        from incoming
-        where load_mode = 'window' and load_position is not null
-        group by load_scope
-        on conflict (source, stream, window_date) do update
-        set
-            position = greatest(known.position::numeric, excluded.position::numeric)::text,
-            started_at = case when known.position is null then excluded.started_at else known.started_at end,
-            moved_at = excluded.moved_at,
-            _dlt_load_id = excluded._dlt_load_id
-        """,
-        (source, table, now, load_id),
-    )
+def _move_windows(
+    connection: psycopg.Connection, source: str, table: str, placed: pa.Table, load_id: str, now: datetime
+) -> None:
+    read = placed.filter(compute.equal(placed["load_mode"], "window"))
+    for scope in sorted(compute.unique(read["load_scope"]).to_pylist()):
+        window = read.filter(compute.equal(read["load_scope"], scope))
+        connection.execute(
+            """
+            insert into raw.window_progress as known
+                (source, stream, window_date, position, started_at, moved_at, _dlt_load_id)
+            values (%s, %s, %s, %s, %s, %s, %s)
+            on conflict (source, stream, window_date) do update
+            set
+                position = greatest(known.position::numeric, excluded.position::numeric)::text,
+                started_at = case when known.position is null then excluded.started_at else known.started_at end,
+                moved_at = excluded.moved_at,
+                _dlt_load_id = excluded._dlt_load_id
+            """,
+            (
+                source,
+                table,
+                scope,
+                str(compute.max(window["load_position"]).as_py()),
+                compute.min(window["observed_at"]).as_py(),
+                now,
+                load_id,
+            ),
+        )
 
 
-def _values(columns: tuple[str, ...]) -> sql.Composed:
-    return sql.SQL(", ").join(
-        sql.SQL("payload::jsonb") if name == "payload" else sql.Identifier(name) for name in columns
-    )
+def _names(columns: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))

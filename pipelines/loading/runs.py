@@ -1,22 +1,16 @@
 """One load at a time per source, mode and scope, each with a line in raw.load_runs that says how it went.
 
 The right to load is a PostgreSQL advisory lock on a session of its own: it goes with the process that holds it, however
-that ends. Whoever loads the same source next closes the lines that dead processes left as `running`, and drops what
-they left in the working folder.
+that ends. Whoever loads the same source next closes the lines that dead processes left as `running`.
 """
 
-import fcntl
 import os
-import shutil
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import dlt
 import psycopg
 
 from pipelines.core.errors import ConflictError, DatabaseError, LoadError, PlatformError
@@ -31,35 +25,42 @@ from pipelines.loading.sink import Sink
 class Load:
     """An open load: takes dlt resources and commits them. Made by `open_load`."""
 
-    def __init__(self, settings: Settings, url: str, report: LoadReport, folder: Path) -> None:
+    def __init__(self, settings: Settings, url: str, report: LoadReport) -> None:
         self.settings = settings
         self.report = report
         self.url = url
         self._sink = Sink(url=url, source=report.source, clock=settings.clock, on_commit=self._count)
-        self._pipeline: Any = None
-        self._folder = folder
 
     def commit(self, *resources: Any) -> None:
         """Read the resources to their end through dlt and commit what they yield, per table in one transaction.
 
         Raises the reader's own PlatformError, DatabaseError, or LoadError. What was committed before stays.
         """
-        if self._pipeline is None:
-            # dlt's only switch that works before its runtime starts; nothing of ours phones home.
-            os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-            self._pipeline = dlt.pipeline(
-                pipeline_name=f"raw_{self.report.source}",
-                pipelines_dir=str(self._folder),
-                destination=self._sink.destination(),
-                dataset_name="raw",
-                progress=None,
-            )
-            # The cursor is ours, so dlt has no state to keep; and its loader waits a whole second for a job of state.
-            self._pipeline.config.restore_from_destination = False
+        self.commit_behind(*resources)
+        self.flush()
+
+    def commit_behind(self, *resources: Any) -> None:
+        """The same, but return when everything is read: it is committed while the next resources are, and in order.
+
+        What fails is raised by the next call or by `flush`, and nothing is committed after it. Before anything is told
+        that rests on the rows, `flush` is called.
+        """
         try:
-            self._pipeline.run(list(resources), loader_file_format="parquet")
+            chunk = {resource.name: list(resource) for resource in resources}
+            self._sink.write(chunk)
         except Exception as error:
-            raise _translated(self._sink.failure or error, self._folder) from error
+            raise _translated(error) from error
+
+    def flush(self) -> None:
+        """Wait until everything is committed. Raises like `commit`."""
+        try:
+            self._sink.flush()
+        except Exception as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Wait for what is being committed, however that ends."""
+        self._sink.close()
 
     def _count(self, table: str, new: int, quarantined: int) -> None:
         self.report.count(table, new=new, quarantined=quarantined)
@@ -67,11 +68,12 @@ class Load:
 
 @contextmanager
 def open_load(settings: Settings, *, source: str, mode: str, scope: str) -> Iterator[Load]:
-    """The right to load `scope` of `source`, a line in raw.load_runs and a working folder, for the length of the block.
+    """The right to load `scope` of `source` and a line in raw.load_runs, for the length of the block.
 
-    Raises ConflictError when the same is being loaded already. The folder is new each time: whatever a killed process
-    left there is dropped, since re-reading is free.
+    Raises ConflictError when the same is being loaded already.
     """
+    # dlt's only switch that works before its runtime starts; nothing of ours phones home.
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     url = database_url(settings)
     report = LoadReport(source=source, mode=mode, scope=scope)
     began = time.monotonic()
@@ -79,9 +81,12 @@ def open_load(settings: Settings, *, source: str, mode: str, scope: str) -> Iter
         _take_right(connection, report)
         _close_dead_lines(connection, source, settings.clock())
         run_id = _begin(connection, report, settings.clock())
+        load = Load(settings, url, report)
         try:
-            with _working_folder(settings.psp_home / "dlt", source) as folder:
-                yield Load(settings, url, report, folder)
+            # What is still being committed belongs to this load: the right is not given back before.
+            with closing(load):
+                yield load
+                load.flush()
         except BaseException as error:
             _end(connection, run_id, report, settings.clock(), error)
             raise
@@ -138,45 +143,6 @@ def _begin(connection: psycopg.Connection, report: LoadReport, now: datetime) ->
     return int(row[0])
 
 
-@contextmanager
-def _working_folder(root: Path, source: str) -> Iterator[Path]:
-    """A new folder for dlt's files, which hold payloads; gone at the end, and swept by the next load after a kill."""
-    folder = root / f"{source}-{uuid.uuid4().hex[:12]}"
-    held = folder.with_suffix(".lock")
-    try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sweep(root)
-        # The lock lies beside the folder and is held before that exists, so a living load is never swept.
-        lock = held.open("w")
-    except OSError as error:
-        raise _unwritable(root, error) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            held.unlink(missing_ok=True)
-
-
-def _sweep(root: Path) -> None:
-    for path in root.glob("*.lock"):
-        try:
-            with path.open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-                path.unlink(missing_ok=True)
-        except (BlockingIOError, FileNotFoundError):
-            continue
-
-
-def _unwritable(folder: Path, error: OSError) -> LoadError:
-    return LoadError(
-        f"The working folder {folder} cannot be written ({error.strerror or type(error).__name__}).",
-        fix="free space there or set PSP_HOME to another folder; nothing is lost, the next load goes on from here",
-    )
-
-
 def _end(
     connection: psycopg.Connection, run_id: int, report: LoadReport, now: datetime, error: BaseException | None
 ) -> None:
@@ -203,8 +169,8 @@ def _end(
         # The load failed because the database went away: the next one closes this line.
 
 
-def _translated(error: BaseException, folder: Path) -> PlatformError:
-    """The failure as one of ours: dlt wraps what happened in extraction and loading several times."""
+def _translated(error: BaseException) -> PlatformError:
+    """The failure as one of ours: dlt wraps what happened in a reader several times."""
     found: BaseException | None = error
     for _ in range(20):
         if found is None:
@@ -222,8 +188,6 @@ def _translated(error: BaseException, folder: Path) -> PlatformError:
                 f"PostgreSQL refused the rows: {redact(found.diag.message_primary or type(found).__name__)}.",
                 fix="the raw log is as before this chunk; see the database's log",
             )
-        if isinstance(found, OSError):
-            return _unwritable(folder.parent, found)
         found = found.__cause__ or found.__context__
     return LoadError(
         f"Rows could not be loaded: {type(error).__name__}: {redact(str(error))[:300]}",

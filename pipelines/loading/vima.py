@@ -27,7 +27,7 @@ from pipelines.sources.vima.client import VimaClient
 from pipelines.sources.vima.schema import OPERATIONS
 from pipelines.sources.vima.source import ReadProgress, feed_pages, vima_resource, window_pages
 
-PAGES_PER_CHUNK = 200
+PAGES_PER_CHUNK = 50
 MAX_CHUNKS = 10_000
 OVERLAP_ROWS = 100
 
@@ -131,11 +131,12 @@ def _read_to_the_end(
     load: Load, read: ReadProgress, chunk: Callable[[], Iterator[pa.Table]], progress: Progress | None
 ) -> None:
     for _ in range(MAX_CHUNKS):
-        load.commit(vima_resource(chunk))
+        load.commit_behind(vima_resource(chunk))
         load.report.pages, load.report.rows_read = read.pages, read.rows
         if progress:
             progress(load.report)
         if read.complete_at is not None:
+            load.flush()
             return
     raise SourceUnavailable(
         f"Vima ({load.report.mode}, {load.report.scope}) has not ended after {read.pages} pages.",

@@ -45,7 +45,7 @@ def storable_text(raw: bytes) -> bytes:
     text = raw
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         text = _cut_deep(text, b'"' + _SHOWN + b'"')
-    if rb"\u0000" in text or rb"\ud" in text or rb"\uD" in text:
+    if b"\\" in text and (rb"\u0000" in text or rb"\ud" in text or rb"\uD" in text):
         text = _replace_unstorable(text, _SHOWN)
     if not text.isascii():
         replaced = text.decode("utf-8", errors="replace").encode()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -44,6 +45,7 @@ RECORD_SCHEMA = pa.schema(
 )
 
 Payload = dict[str, Any]
+Facts = tuple[tuple[str, Callable[[Payload], Any]], ...]
 
 
 class RecordProblem(Exception):
@@ -87,6 +89,7 @@ MAX_NUMBER_EXPONENT = 400
 _EXACT = Context(prec=2 * MAX_NUMBER_LENGTH)
 
 
+@lru_cache(maxsize=16_384)
 def _number(text: str) -> Decimal | int:
     """A JSON number by value: 100, 100.0 and 1e2 become the same, nothing passes through float or is rounded."""
     # Bounded before it is read: Decimal would take a gigabyte's worth of exponent.
@@ -121,7 +124,7 @@ def clean_key(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     text = value if isinstance(value, str) else f"{value:f}" if isinstance(value, Decimal) else str(value)
-    key = unicodedata.normalize("NFC", text).strip()
+    key = (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
     if len(key) > MAX_KEY_LENGTH:
         raise RecordProblem("oversized_key", f"an id or key is longer than {MAX_KEY_LENGTH} characters")
     return key or None
@@ -144,12 +147,18 @@ def parse_instant(value: object) -> datetime | None:
     if not text:
         return None
     try:
-        if not _INSTANT_TEXT.fullmatch(text):
-            raise ValueError
-        parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        return _instant(text)
     except (ValueError, OverflowError):
         raise RecordProblem("unparseable_time", "a time is not ISO 8601") from None
+
+
+# A record tells most of its times more than once.
+@lru_cache(maxsize=1024)
+def _instant(text: str) -> datetime:
+    if not _INSTANT_TEXT.fullmatch(text):
+        raise ValueError(text)
+    parsed = datetime.fromisoformat(text)
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def microseconds(instant: datetime) -> int:
@@ -166,15 +175,21 @@ def build_page(
 ) -> pa.Table:
     """One row per record, good and quarantined alike. `positions` are the cursor values to go on from after each."""
     count = len(records)
-    columns: dict[str, list[Any]] = {name: [] for name in _READ_COLUMNS}
-    for raw in records:
-        row = _read(bytes(raw), spec)
-        for name in _READ_COLUMNS:
-            columns[name].append(row.get(name))
-    columns["observed_at"] = [provenance.observed_at] * count
-    columns["load_mode"] = [provenance.load_mode] * count
-    columns["load_scope"] = [provenance.load_scope] * count
-    columns["load_page"] = [provenance.load_page] * count
+    facts: Facts = (
+        ("record_id", spec.record_id),
+        ("order_key", spec.order_key),
+        ("source_order", spec.source_order),
+        ("source_created_at", spec.created_at),
+        ("source_updated_at", spec.updated_at),
+    )
+    read = (
+        zip(*(_read(bytes(raw), spec, facts).values() for raw in records), strict=True)
+        if count
+        else ((),) * len(_READ_COLUMNS)
+    )
+    columns: dict[str, Any] = dict(zip(_READ_COLUMNS, read, strict=True))
+    for name in ("observed_at", "load_mode", "load_scope", "load_page"):
+        columns[name] = pa.repeat(pa.scalar(getattr(provenance, name), RECORD_SCHEMA.field(name).type), count)
     columns["load_position"] = [None] * count if positions is None else list(positions)
     return pa.table(columns, schema=RECORD_SCHEMA)
 
@@ -192,37 +207,32 @@ _READ_COLUMNS = (
 )
 
 
-def _read(raw: bytes, spec: RecordSpec) -> Mapping[str, Any]:
-    row: dict[str, Any] = {}
+def _read(raw: bytes, spec: RecordSpec, facts: Facts) -> Mapping[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_READ_COLUMNS)
     text = storable_text(raw)
     try:
         payload = _decode(text)
-        row["payload"] = text.decode()
+        row["payload"] = text
         row["content_hash"] = content_hash(spec.without_volatile(payload) if isinstance(payload, dict) else payload)
-        _judge(row, payload, spec)
+        _judge(row, payload, spec, facts)
         if text is not raw:
             raise RecordProblem("unstorable_text", "U+0000, half a character or deep nesting, shown as U+FFFD")
     except RecordProblem as problem:
         row["quarantine_reason"], row["quarantine_detail"] = problem.reason, problem.detail
     except (msgspec.MsgspecError, ArithmeticError, RecursionError):
         row["quarantine_reason"], row["quarantine_detail"] = "unreadable", "the record is not readable JSON"
-    row.setdefault("content_hash", hashlib.blake2b(raw, digest_size=16).hexdigest())
-    row.setdefault("payload", json.dumps(text.decode().replace("\0", "\ufffd")))
+    if row["content_hash"] is None:
+        row["content_hash"] = hashlib.blake2b(raw, digest_size=16).hexdigest()
+    if row["payload"] is None:
+        row["payload"] = json.dumps(text.decode().replace("\0", "\ufffd"))
     return row
 
 
-def _judge(row: dict[str, Any], payload: object, spec: RecordSpec) -> None:
+def _judge(row: dict[str, Any], payload: object, spec: RecordSpec, facts: Facts) -> None:
     """Fill in every fact that can be read, then raise the first problem: what is known helps even in quarantine."""
     if not isinstance(payload, dict):
         raise RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
     problems = []
-    facts: tuple[tuple[str, Callable[[Payload], Any]], ...] = (
-        ("record_id", spec.record_id),
-        ("order_key", spec.order_key),
-        ("source_order", spec.source_order),
-        ("source_created_at", spec.created_at),
-        ("source_updated_at", spec.updated_at),
-    )
     for name, read in facts:
         try:
             row[name] = read(payload)

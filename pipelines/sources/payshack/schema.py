@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pipelines.core.money import parse_amount, to_minor
+from pipelines.core.money import MAX_MAGNITUDE, parse_amount, to_minor
 from pipelines.sources.common.records import (
     Payload,
     RecordProblem,
@@ -19,7 +19,10 @@ AMOUNT_FIELDS = ("amount", "paidAmount", "netAmount", "txnCharges", "totalCommis
 
 
 def _steady(payload: Payload) -> Payload:
-    return {key: value for key, value in payload.items() if key not in VOLATILE}
+    steady = payload.copy()
+    for name in VOLATILE:
+        steady.pop(name, None)
+    return steady
 
 
 def _updated_at(payload: Payload) -> datetime | None:
@@ -35,7 +38,8 @@ def _order(payload: Payload) -> int | None:
 def _check_transaction(payload: Payload) -> None:
     for name in AMOUNT_FIELDS:
         value = payload.get(name)
-        if value is None:
+        # Most are whole rupees, and those are whole paise.
+        if value is None or (type(value) is int and abs(value) < 10**MAX_MAGNITUDE):
             continue
         try:
             amount = parse_amount(value)

@@ -1,9 +1,10 @@
 """How a Vima operation is read: identity, match key, order, times, and what makes it untrustworthy."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from pipelines.core.money import minor_unit_exponents, parse_amount, to_minor
+from pipelines.core.money import MAX_MAGNITUDE, minor_unit_exponents, parse_amount, to_minor
 from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, clean_key, parse_instant
 
 INT64_MAX = 2**63 - 1
@@ -42,7 +43,8 @@ def _updated_at(payload: Payload) -> datetime | None:
 
 def _without_volatile(payload: Payload) -> Payload:
     """Exchange rates move on their own; a version is what happened to the payment."""
-    steady = {key: value for key, value in payload.items() if key != "rates"}
+    steady = payload.copy()
+    steady.pop("rates", None)
     finished = steady.get("card_finish")
     if isinstance(finished, list):
         steady["card_finish"] = [
@@ -58,7 +60,7 @@ def _check(payload: Payload) -> None:
     completed = _amount(payload.get("complete_amount"), "complete_amount")
     started = _amount(dig(payload, "card_start", 0, "amount"), "card_start amount")
     asked = _amount(dig(payload, "create_params", "params", "payment", "amount", "value"), "asked amount")
-    if asked is not None and asked != asked.to_integral_value():
+    if isinstance(asked, Decimal) and asked != asked.to_integral_value():
         raise RecordProblem("inexact_amount", "the asked amount is not whole minor units")
     currency = (
         payload.get("complete_currency")
@@ -68,7 +70,7 @@ def _check(payload: Payload) -> None:
     major = completed if completed is not None else started
     code = currency.strip().upper() if isinstance(currency, str) else ""
     # An unknown currency's exponent is not guessed: the record loads and shows as such.
-    if major is not None and code in minor_unit_exponents():
+    if isinstance(major, Decimal) and code in minor_unit_exponents():
         try:
             to_minor(major, code)
         except ValueError:
@@ -85,9 +87,10 @@ def _word(value: object) -> str:
     return value.strip().lower() if isinstance(value, str) else ""
 
 
-def _amount(value: object, name: str) -> Any:
-    if value is None:
-        return None
+def _amount(value: object, name: str) -> Decimal | int | None:
+    """An int where it is whole: most are, and those are whole in every currency's minor units."""
+    if value is None or (type(value) is int and abs(value) < 10**MAX_MAGNITUDE):
+        return value
     try:
         return parse_amount(value)
     except ValueError as error:

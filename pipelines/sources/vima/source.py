@@ -99,47 +99,50 @@ class _Walk:
             positions=positions,
         )
 
-    def _asked(self, before: int) -> list[msgspec.Raw]:
+    def _asked(self, before: int) -> "list[_Keyed]":
         """The page from `before` on. One that holds earlier rows answers another question, as a stale cache would."""
         for _ in range(2):
-            page = self.client.page(**self.parameters, **{f"from_{self.order_field}": str(before)})
-            orders = [order for raw in page if (order := _identity(raw, self.order_field)[1]) is not None]
-            if min(orders, default=before) >= before:
+            records = self.client.page(**self.parameters, **{f"from_{self.order_field}": str(before)})
+            page = [(raw, *_identity(raw, self.order_field)) for raw in records]
+            if min((order for _, _, order in page if order is not None), default=before) >= before:
                 return page
         raise SourceContractError(
             f"Vima's cursor {self.order_field} is not obeyed: rows from before it came twice.",
             fix="check VIMA_BASE_URL; something between may answer with old pages",
         )
 
-    def _fresh(self, page: list[msgspec.Raw]) -> tuple[list[msgspec.Raw], list[int | None], int]:
+    def _fresh(self, page: "list[_Keyed]") -> tuple[list[msgspec.Raw], list[int | None], int]:
         """The records beyond the cursor, or at it but not seen; their order ids; the greatest order id, never back."""
         cursor = self.progress.cursor or 0
         seen = self.progress.seen_at_cursor
-        keyed = [(raw, *_identity(raw, self.order_field)) for raw in page]
-        greatest = max((order for _, _, order in keyed if order is not None), default=cursor)
+        greatest = max((order for _, _, order in page if order is not None), default=cursor)
         fresh, positions = [], []
-        for raw, identity, order in keyed:
+        for raw, identity, order in page:
             # A record without an order id cannot be placed; it goes on to quarantine once.
             place = (identity, cursor if order is None else order)
             if place[1] >= cursor and place not in seen:
                 fresh.append(raw)
                 positions.append(order)
-        at_end = {(identity, greatest) for _, identity, order in keyed if order is None or order == greatest}
+        at_end = {(identity, greatest) for _, identity, order in page if order is None or order == greatest}
         self.progress.seen_at_cursor = at_end if greatest > cursor else seen | at_end
         return fresh, positions, max(greatest, cursor)
 
-    def _begins_before_cursor(self, page: list[msgspec.Raw]) -> bool:
+    def _begins_before_cursor(self, page: "list[_Keyed]") -> bool:
         """Whether a full page holds a row from before the cursor."""
-        orders = [order for raw in page if (order := _identity(raw, self.order_field)[1]) is not None]
+        orders = [order for _, _, order in page if order is not None]
         return len(page) >= PAGE_SIZE and min(orders, default=0) < (self.progress.cursor or 0)
 
-    def _refuse_to_be_stuck(self, page: list[msgspec.Raw], greatest: int) -> None:
+    def _refuse_to_be_stuck(self, page: "list[_Keyed]", greatest: int) -> None:
         """A whole page of seen rows may hide rows behind it: that must not pass for the end."""
         if len(page) >= PAGE_SIZE and greatest <= (self.progress.cursor or 0):
             raise SourceContractError(
                 f"Vima's cursor {self.order_field} does not move: {len(page)} rows share one id.",
                 fix="ask Vima for ids that are unique, or for larger pages",
             )
+
+
+_Keyed = tuple[msgspec.Raw, str, int | None]
+"""A record with its identity and its order id, both read once."""
 
 
 class _Ids(msgspec.Struct):

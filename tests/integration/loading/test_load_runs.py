@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipelines.core.errors import ConflictError
+from pipelines.core.errors import ConflictError, LoadError
 from pipelines.core.settings import Settings
 from pipelines.loading.runs import open_load
 from pipelines.sources.vima.source import vima_resource
@@ -24,9 +24,6 @@ from pipelines.core.settings import load_settings
 from pipelines.loading.runs import open_load
 home, url, scope = sys.argv[1:]
 with open_load(load_settings({"PSP_HOME": home, "PSP_DATABASE_URL": url}), source="vima", mode="window", scope=scope):
-    folder = next(path for path in __import__("pathlib").Path(home, "dlt").glob("*.lock")).with_suffix("")
-    folder.mkdir()
-    (folder / "payload.parquet").write_text("x")
     print("held", flush=True)
     time.sleep(600)
 """
@@ -100,26 +97,47 @@ def test_a_living_loads_line_stays_open(settings: Settings, db: psycopg.Connecti
         assert [status for _, status, _ in lines(db)] == ["running", "running"]
 
 
-def test_a_killed_loads_payloads_do_not_stay_on_the_disk(settings: Settings, killed: "subprocess.Popen[str]") -> None:
-    root = settings.psp_home / "dlt"
-    assert len(list(root.iterdir())) == 2
-    with open_load(settings, source="payshack", mode="feed", scope="x"):
-        left = [path.name for path in root.iterdir()]
-        assert len(left) == 1
-        assert left[0].startswith("payshack-")
-    assert list(root.iterdir()) == []
-
-
-def test_a_living_loads_folder_is_not_swept(settings: Settings) -> None:
-    root = settings.psp_home / "dlt"
+def test_no_payload_of_a_load_is_ever_on_the_disk(settings: Settings) -> None:
+    before = sorted(settings.psp_home.rglob("*"))
     with open_load(settings, source="vima", mode="feed", scope="x") as load:
         load.commit(vima_resource(lambda: iter([page([1])])))
-        (folder,) = [path for path in root.iterdir() if path.is_dir()]
-        with open_load(settings, source="vima", mode="feed", scope="y"):
-            pass
-        assert folder.exists()
-        load.commit(vima_resource(lambda: iter([page([2])])))
-    assert list(root.iterdir()) == []
+        assert sorted(settings.psp_home.rglob("*")) == before
+
+
+def test_what_fails_behind_is_told_by_the_next_commit_and_nothing_follows_it(
+    settings: Settings, db: psycopg.Connection
+) -> None:
+    with (  # noqa: PT012 - the second commit is what raises
+        pytest.raises(LoadError, match="PostgreSQL refused the rows"),
+        open_load(settings, source="vima", mode="feed", scope="x") as load,
+    ):
+        load.commit(vima_resource(lambda: iter([page([1])])))
+        db.execute("alter table raw.vima_operations add constraint other check (order_key <> 'ORDER00000007')")
+        load.commit_behind(vima_resource(lambda: iter([page([7])])))
+        load.commit_behind(vima_resource(lambda: iter([page([2])])))
+    assert value(db, "select count(*) from raw.vima_operations") == 1
+    assert value(db, "select cursor_value from raw.source_cursors") == "1"
+    assert lines(db)[0][1] == "failed"
+
+
+def test_what_fails_behind_fails_the_load_even_if_nobody_waits(settings: Settings, db: psycopg.Connection) -> None:
+    db.execute("alter table raw.vima_operations add constraint none check (false)")
+    with (
+        pytest.raises(LoadError, match="PostgreSQL refused the rows"),
+        open_load(settings, source="vima", mode="feed", scope="x") as load,
+    ):
+        load.commit_behind(vima_resource(lambda: iter([page([7])])))
+    assert lines(db)[0][1] == "failed"
+
+
+def test_the_right_is_kept_until_what_was_read_is_committed(settings: Settings, db: psycopg.Connection) -> None:
+    with (  # noqa: PT012 - what is committed behind goes on while it raises
+        pytest.raises(RuntimeError, match="in between"),
+        open_load(settings, source="vima", mode="feed", scope="x") as load,
+    ):
+        load.commit_behind(vima_resource(lambda: iter([page(range(2000))])))
+        raise RuntimeError("in between")
+    assert value(db, "select count(*) from raw.vima_operations") == 2000
 
 
 def test_nothing_of_a_load_phones_home(settings: Settings) -> None:
