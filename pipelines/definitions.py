@@ -5,6 +5,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipelines.defs.tags import MATERIALIZED
+
 RENEWED = dg.FreshnessPolicy.time_window(warn_window=timedelta(minutes=45), fail_window=timedelta(hours=2))
 """Feeds run at least every 15 minutes, with news or without: two missed ones are a warning."""
 
@@ -29,6 +31,7 @@ def defs() -> dg.Definitions:
 
 def with_freshness_policy(spec: dg.AssetSpec) -> dg.AssetSpec:
     """The one policy, on everything that a feed renews; views, seeds and the loads' own books have none."""
-    if spec.key.path[0] in WATCHED and spec.group_name != "ingest/bookkeeping":
+    is_view = spec.tags.get(MATERIALIZED) == "view"  # as fresh as what it reads, and never written by a feed
+    if spec.key.path[0] in WATCHED and spec.group_name != "ingest/bookkeeping" and not is_view:
         return spec.replace_attributes(freshness_policy=RENEWED)
     return spec

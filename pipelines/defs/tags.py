@@ -16,3 +16,6 @@ PRIORITY = "dagster/priority"
 
 BEFORE_BACKFILLS = "10"
 """Live data goes before history; a backfill's runs have the default priority, 0."""
+
+MATERIALIZED = "psp/materialized"
+"""How a model is kept: a view is as fresh as what it reads."""

@@ -28,7 +28,6 @@ create schema if not exists dagster;
 
 grant usage on schema raw to psp_loader, psp_transformer;
 grant usage, create on schema reference, staging, intermediate, marts, marts_pii to psp_transformer;
-grant create on database :"database" to psp_transformer;
 grant usage on schema marts to psp_reader, psp_pii_reader;
 grant usage on schema marts_pii to psp_pii_reader;
 alter default privileges for role psp_transformer in schema marts grant select on tables to psp_reader, psp_pii_reader;

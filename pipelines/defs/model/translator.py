@@ -5,6 +5,8 @@ from typing import Any
 
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
+from pipelines.defs.tags import MATERIALIZED
+
 DATA_OWNER = "data-platform@example.com"
 
 Node = Mapping[str, Any]
@@ -32,7 +34,12 @@ class WarehouseTranslator(DagsterDbtTranslator):
 
     def get_tags(self, dbt_resource_props: Node) -> Mapping[str, str]:
         """dbt's tags, and what is orthogonal to groups."""
-        return {**super().get_tags(dbt_resource_props), "layer": self._layer(dbt_resource_props)}
+        how = str(dbt_resource_props.get("config", {}).get("materialized") or "")
+        return {
+            **super().get_tags(dbt_resource_props),
+            "layer": self._layer(dbt_resource_props),
+            **({MATERIALIZED: how} if how else {}),
+        }
 
     @staticmethod
     def _layer(node: Node) -> str:

@@ -71,7 +71,8 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
     for name in asset_nodes(repository):
         layer, relation = name.split("/")
         layers.setdefault(layer, set()).add(relation)
-    assert set(layers) == {"raw", "reference", "staging", "intermediate", "marts", "closing", "publish", "exports"}
+    schemas = {"raw", "reference", "staging", "intermediate", "marts", "marts_pii", "closing"}
+    assert set(layers) == schemas | {"publish", "exports"}
     assert layers["raw"] == {
         "vima_operations",
         "payshack_payins",
@@ -96,8 +97,12 @@ def test_freshness_policies_are_on_what_feeds_renew_and_nowhere_else(repository:
     assert watched == {
         name
         for name, node in nodes.items()
-        if name.startswith(("raw/", "marts/")) and node.group_name != "ingest/bookkeeping"
+        if name.startswith(("raw/", "marts/"))
+        and node.group_name != "ingest/bookkeeping"
+        and node.tags.get("psp/materialized") != "view"
     }
+    assert "marts/fct_metrics_5m" in watched
+    assert "marts/rpt_metrics_daily" not in watched
 
 
 def test_dbt_tests_and_our_own_looks_are_asset_checks(repository: Any) -> None:

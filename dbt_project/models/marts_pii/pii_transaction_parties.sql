@@ -1,0 +1,39 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='transaction_id',
+        on_schema_change='fail',
+        pre_hook="{{ note_pending() }}",
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        indexes=[
+            {'columns': ['transaction_id'], 'unique': true},
+            {'columns': ['changed_xid']},
+        ],
+    )
+}}
+
+with
+
+parties as (
+
+    select * from {{ ref('int_transactions__parties') }}
+
+)
+
+select
+    transaction_id,
+    source,
+    flow,
+    party,
+    email,
+    phone,
+    full_name,
+    vpa,
+    account_number,
+    customer_id,
+    ip_address,
+    {{ current_xid() }} as changed_xid
+from parties
+{% if is_incremental() %}
+where changed_xid >= {{ processed_xid() }}
+{% endif %}
