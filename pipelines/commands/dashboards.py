@@ -14,6 +14,7 @@ from pipelines.core.settings import load_settings
 from pipelines.dashboards.check import check_content
 from pipelines.dashboards.deploy import load_deploy
 from pipelines.dashboards.files import FOLDER, load_content
+from pipelines.dashboards.lineage import EXPOSURES, exposures, stale_exposures
 
 app = typer.Typer(no_args_is_help=True, help="Dashboards as code: check, preview, plan and apply.")
 
@@ -40,7 +41,7 @@ def check(
     screen = Screen()
     content, deploy = load_content(folder), load_deploy(folder)
     with screen.step("Structure") as step:
-        problems = check_content(content, deploy)
+        problems = [*check_content(content, deploy), *(stale_exposures(content) if folder == FOLDER else ())]
         step.done(f"Structure: {len(content.dashboards)} dashboards, {len(content.cards)} cards")
     slowest: list[tuple[str, float]] = []
     empty: list[str] = []
@@ -69,6 +70,18 @@ def check(
         for problem in problems:
             screen.say(f"  [red]✗[/] {escape(problem)}")
         raise DashboardError(f"{len(problems)} findings in the dashboard files.", fix="correct what is named above")
+
+
+@app.command(name="exposures")
+def write_exposures() -> None:
+    """Write the dbt exposures: for each dashboard the marts that it reads, so that lineage in dbt and its docs ends
+    there.
+
+    They are generated from the dashboard files; `psp dashboards check` says when they are out of date.
+    """
+    content = load_content()
+    EXPOSURES.write_text(exposures(content), encoding="utf-8")
+    Screen().say(f"  {len(content.dashboards)} exposures in {EXPOSURES.name}")
 
 
 @app.command()

@@ -70,6 +70,7 @@ class ScheduledExport(_Strict):
     formats: list[Literal["csv", "xlsx"]]
     filters: dict[str, list[str]] = {}
     counted_by: str
+    counted_statuses: list[str] = []
     description: str
 
 
@@ -131,6 +132,8 @@ class Deploy(_Strict):
         cards = {card.path.stem: card for card in content.cards.values()}
         for export in self.exports:
             card = cards.get(export.card)
+            if not export.filters.get("period"):
+                yield f"{FILE}: {export.name} needs a period"
             if card is None:
                 yield f"{FILE}: {export.name} exports {export.card}, which is no card"
             else:

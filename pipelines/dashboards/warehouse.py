@@ -65,6 +65,9 @@ def reading(settings: Settings, *, seconds: int = STATEMENT_SECONDS) -> Iterator
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute(sql.SQL("set local statement_timeout = {}").format(sql.Literal(f"{seconds}s")))
+        # Metabase asks in its report time zone, which the provisioner sets to this: hours of a day are those of people.
+        zone = settings.psp_business_timezone
+        connection.execute(sql.SQL("set local timezone = {}").format(sql.Literal(zone)))
         yield connection
         connection.rollback()
 

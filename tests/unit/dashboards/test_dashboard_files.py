@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from pipelines.core.errors import DashboardError
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.dashboards.check import check_content
 from pipelines.dashboards.deploy import load_deploy
 from pipelines.dashboards.files import FOLDER, load_content
+from pipelines.dashboards.lineage import marts_of_card, stale_exposures
 
 VALIDATOR = "@metabase/representations@1.2.0"
 PSP = Path("collections/main/psp")
@@ -30,6 +32,14 @@ def problems(folder: Path) -> list[str]:
 
 def test_the_files_have_no_findings() -> None:
     assert problems(FOLDER) == []
+
+
+def test_the_exposures_say_what_the_dashboards_read(tmp_path: Path) -> None:
+    content = load_content()
+    assert stale_exposures(content) == []
+    assert stale_exposures(content, tmp_path / "nothing.yml") != []
+    models = {path.stem for path in (PROJECT_ROOT / "dbt_project" / "models" / "marts").rglob("*.sql")}
+    assert {mart for card in content.cards.values() for mart in marts_of_card(card)} <= models
 
 
 def validate(folder: Path) -> "subprocess.CompletedProcess[str]":

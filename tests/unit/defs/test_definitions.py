@@ -41,7 +41,9 @@ def test_every_asset_has_group_owner_description_and_kind(repository: Any) -> No
 
 def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert jobs == {*FEED_JOBS, "models_job", "backfill_job", "first_load_job", "mirror_job", "provisional_close_job"}
+    exports = {f"{name}_job" for name in ("finance_close", "finance_transactions", "finance_week")}
+    others = {"models_job", "backfill_job", "first_load_job", "mirror_job", "provisional_close_job"}
+    assert jobs == {*FEED_JOBS, *others, *exports}
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     assert set(sensors) == {"vima_feed_sensor", "payshack_feed_sensor", "models_sensor", "run_failure_sensor"}
     for sensor in sensors.values():
@@ -64,6 +66,8 @@ def test_lineage_joins_the_raw_assets_with_the_models(repository: Any) -> None:
     assert "raw/source_watermarks" in parents("marts/rpt_source_health")
     assert parents("raw/source_watermarks") == {"raw/vima_operations", "raw/payshack_payins", "raw/payshack_payouts"}
     assert "marts/fct_reconciliation" in parents("publish/freshness")
+    assert "marts/rpt_metrics_daily" in parents("metabase/overview")
+    assert parents("exports/finance_close") == {"marts/rpt_reconciliation_daily"}
 
 
 def test_keys_mirror_the_warehouse(repository: Any) -> None:
@@ -72,7 +76,7 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
         layer, relation = name.split("/")
         layers.setdefault(layer, set()).add(relation)
     schemas = {"raw", "reference", "staging", "intermediate", "marts", "marts_pii", "closing"}
-    assert set(layers) == schemas | {"publish", "exports"}
+    assert set(layers) == schemas | {"publish", "exports", "metabase"}
     assert layers["raw"] == {
         "vima_operations",
         "payshack_payins",
