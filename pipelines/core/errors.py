@@ -7,6 +7,7 @@ PlatformError                every expected failure; `message` says what happene
 ├── PortInUseError           a port that must be listened on is taken
 ├── SourceError              a provider misbehaves
 │   ├── SourceAuthError      credentials refused; retrying cannot help and may lock the account
+│   │   └── SourceForbidden  HTTP 403: it may be the way of asking that is refused, not who asks
 │   ├── SourceUnavailable    timeouts, resets, 5xx, 429 after the bounded retries
 │   ├── SourceContractError  an answer that is not what the wire format says
 │   └── CipherError          an encrypted answer that cannot be opened
@@ -52,6 +53,10 @@ class SourceError(PlatformError):
 
 class SourceAuthError(SourceError):
     """Credentials refused; retrying cannot help and may lock the account."""
+
+
+class SourceForbidden(SourceAuthError):
+    """Refused with HTTP 403: the credentials may be good, and the way of asking unwelcome."""
 
 
 class SourceUnavailable(SourceError):

@@ -8,6 +8,7 @@ for longer than anybody waits here.
 Limits: bytes and seconds of an answer, number of tries, length of one wait.
 """
 
+import logging
 import math
 import random
 import time
@@ -21,12 +22,15 @@ from typing import Protocol
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from pipelines.core.errors import SourceAuthError, SourceContractError, SourceUnavailable
-from pipelines.core.redaction import redact
+from pipelines.core.errors import SourceAuthError, SourceContractError, SourceForbidden, SourceUnavailable
+from pipelines.core.redaction import RedactingFilter, redact
 from pipelines.sources.common.pace import Pace
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ANSWER_SECONDS = 120.0
+
+LIBRARY_LOGS = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+"""A logger's filters see its own records only, so each is named."""
 
 Parameters = Mapping[str, str | int]
 
@@ -121,7 +125,7 @@ class PoliteTransport(ABC):
         if status in (408, 429) or status >= 500:
             raise Retryable(f"HTTP {status}", retry_after=_seconds(retry_after), is_limit=status == 429)
         if status in (401, 403):
-            raise SourceAuthError(
+            raise (SourceForbidden if status == 403 else SourceAuthError)(
                 f"{self._source} refused the credentials (HTTP {status}) at {_place(url)}.",
                 fix=f"check the {self._source} credentials in the settings",
             )
@@ -164,6 +168,7 @@ class HttpTransport(PoliteTransport):
     ) -> None:
         """`pace` is given where several transports share the provider's patience, else `pause_seconds` is the pause."""
         super().__init__(source=source, pace=pace or Pace(pause_seconds), patience=patience, sleep=sleep)
+        _redact_library_logs()
         self._client = httpx.Client(
             timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds),
             transport=transport,
@@ -206,6 +211,14 @@ class HttpTransport(PoliteTransport):
                 fix="check the address and the credentials in the settings",
             ) from None
         return b"".join(chunks)
+
+
+def _redact_library_logs() -> None:
+    """httpx tells every address with its query, as soon as anybody listens at level INFO; Vima's key is in there."""
+    for name in LIBRARY_LOGS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, RedactingFilter) for known in logger.filters):
+            logger.addFilter(RedactingFilter())
 
 
 def _place(url: str) -> str:

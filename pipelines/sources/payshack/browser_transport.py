@@ -24,9 +24,19 @@ async ([url, headers, seconds, limit]) => {
   let answer, bytes;
   try {
     answer = await fetch(url, {headers, redirect: "manual", signal: AbortSignal.timeout(seconds * 1000)});
-    const declared = Number(answer.headers.get("content-length") || 0);
-    bytes = declared > limit ? new Uint8Array(0) : new Uint8Array(await answer.arrayBuffer());
-    if (declared > limit || bytes.length > limit) return {tooLarge: true};
+    // Read piece by piece: whatever length is declared, or none, no more than the limit is ever held.
+    const parts = [];
+    let size = 0;
+    for (const reader = answer.body ? answer.body.getReader() : null; reader;) {
+      const {done, value} = await reader.read();
+      if (done) break;
+      size += value.length;
+      if (size > limit) { await reader.cancel(); return {tooLarge: true}; }
+      parts.push(value);
+    }
+    bytes = new Uint8Array(size);
+    let filled = 0;
+    for (const part of parts) { bytes.set(part, filled); filled += part.length; }
   } catch (problem) {
     return {failure: String(problem.name)};
   }

@@ -2,11 +2,13 @@
 
     transport (http | browser) -> envelope {"success", "data"} -> cipher -> listing
 
-On 401 or 403 the session is renewed once; a second refusal is final.
+On 401 the session is renewed once; a second refusal is final. A 403 may mean that plain HTTP is refused: then the rest
+of the load is asked for from inside the portal's page, with the same session, and if that is refused with a new one.
 """
 
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,7 +17,7 @@ import msgspec
 from playwright.sync_api import Page
 
 from pipelines.core.browser import open_browser
-from pipelines.core.errors import SourceAuthError, SourceContractError, SourceUnavailable
+from pipelines.core.errors import SourceAuthError, SourceContractError, SourceForbidden, SourceUnavailable
 from pipelines.core.runtime import PayShackAccess
 from pipelines.core.settings import Settings
 from pipelines.sources.common.json_text import decode
@@ -25,6 +27,8 @@ from pipelines.sources.payshack.browser_transport import BrowserTransport
 from pipelines.sources.payshack.cipher import ResponseCipher
 from pipelines.sources.payshack.portal import Session, open_portal, sign_in
 from pipelines.sources.payshack.session import SessionStore
+
+_log = logging.getLogger(__name__)
 
 PAGE_SIZE = 100
 LISTINGS = {
@@ -64,18 +68,23 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _total = msgspec.json.Decoder(_Total)
 
 
+Renew = Callable[[Session], Session]
+
+
 @dataclass(slots=True)
 class PayShackClient:
     """Reads listings and directories. Raises the SourceError family, never with a secret or an answer's content.
 
-    `renew` gives another session in place of the refused one, or raises SourceAuthError.
+    `renew` gives another session in place of the refused one, or raises SourceAuthError. `into_page` changes over to
+    the portal's page, once: it gives the transport and the `renew` that work there.
     """
 
     access: PayShackAccess
     transport: PageTransport
     session: Session
     cipher: ResponseCipher
-    renew: Callable[[Session], Session]
+    renew: Renew
+    into_page: Callable[[Session], tuple[PageTransport, Renew]] | None = None
 
     def listing(self, flow: str, *, page: int, limit: int = PAGE_SIZE, **filters: str) -> Listing:
         """One page of pay-ins or pay-outs; filters as PayShack names them (dateFrom, dateTo, orderId, ...)."""
@@ -117,16 +126,33 @@ class PayShackClient:
     def _open(self, path: str, params: Parameters) -> bytes:
         try:
             envelope = self._ask(path, params)
+        except SourceForbidden:
+            envelope = self._ask_in_page(path, params)
         except SourceAuthError:
-            self.session = self.renew(self.session)
-            try:
-                envelope = self._ask(path, params)
-            except SourceAuthError:
-                raise SourceAuthError(
-                    f"PayShack refuses {path} right after a new login.",
-                    fix="look into the portal: the account may lack the right to see this",
-                ) from None
+            envelope = self._ask_anew(path, params)
         return self.cipher.open(bytes(envelope.data), checksum=envelope.checksum, place=path)
+
+    def _ask_in_page(self, path: str, params: Parameters) -> _Envelope:
+        if self.into_page is None:
+            return self._ask_anew(path, params)
+        self.transport, self.renew = self.into_page(self.session)
+        self.into_page = None
+        try:
+            envelope = self._ask(path, params)
+        except SourceAuthError:
+            return self._ask_anew(path, params)
+        _log.warning("PayShack refuses plain HTTP; the rest is read through its page. Set PAYSHACK_TRANSPORT=browser.")
+        return envelope
+
+    def _ask_anew(self, path: str, params: Parameters) -> _Envelope:
+        self.session = self.renew(self.session)
+        try:
+            return self._ask(path, params)
+        except SourceAuthError:
+            raise SourceAuthError(
+                f"PayShack refuses {path} right after a new login.",
+                fix="look into the portal: the account may lack the right to see this",
+            ) from None
 
     def _ask(self, path: str, params: Parameters) -> _Envelope:
         body = self.transport.get(f"{self.access.api_url}{path}", params=params, headers=self.session.headers())
@@ -161,22 +187,38 @@ def open_client(settings: Settings, access: PayShackAccess, *, pace: Pace | None
             yield _client_in_page(browser.new_page(), access, store, cipher, pace)
         return
     session = store.session(access)
-    with HttpTransport(source="PayShack", pace=pace) as transport:
-        yield PayShackClient(access, transport, session, cipher, lambda old: store.session(access, refused=old))
+    with ExitStack() as stack:
+
+        def into_page(kept: Session) -> tuple[PageTransport, Renew]:
+            page = stack.enter_context(open_browser(settings)).new_page()
+            _resume(page, access, kept)
+            return BrowserTransport(page, source="PayShack", pace=pace), _renewing(page, access, store)
+
+        transport = stack.enter_context(HttpTransport(source="PayShack", pace=pace))
+        yield PayShackClient(
+            access, transport, session, cipher, lambda old: store.session(access, refused=old), into_page
+        )
 
 
 def _client_in_page(
     page: Page, access: PayShackAccess, store: SessionStore, cipher: ResponseCipher, pace: Pace
 ) -> PayShackClient:
-    def renew(refused: Session | None) -> Session:
-        return store.session(access, refused=refused, sign_in=lambda: sign_in(page, access))
-
-    session = renew(None)
+    session = store.session(access, sign_in=lambda: sign_in(page, access))
     if not page.url.startswith(access.portal_url):
-        # The session was kept from another page: this one takes its cookies and opens the portal.
-        page.context.add_cookies(session.cookies)  # type: ignore[arg-type]
-        open_portal(page, access)
-    return PayShackClient(access, BrowserTransport(page, source="PayShack", pace=pace), session, cipher, renew)
+        _resume(page, access, session)
+    transport = BrowserTransport(page, source="PayShack", pace=pace)
+    return PayShackClient(access, transport, session, cipher, _renewing(page, access, store))
+
+
+def _renewing(page: Page, access: PayShackAccess, store: SessionStore) -> Renew:
+    """Signs in within the page."""
+    return lambda refused: store.session(access, refused=refused, sign_in=lambda: sign_in(page, access))
+
+
+def _resume(page: Page, access: PayShackAccess, session: Session) -> None:
+    """The session was kept from another page: this one takes its cookies and opens the portal."""
+    page.context.add_cookies(session.cookies)  # type: ignore[arg-type]
+    open_portal(page, access)
 
 
 @contextmanager
@@ -194,12 +236,15 @@ def open_kept_client(settings: Settings, access: PayShackAccess) -> Iterator[Pay
         return
     cipher = ResponseCipher(access.response_secret, access.response_iv)
 
+    def tell(_: Session) -> tuple[PageTransport, Renew]:
+        raise SourceAuthError("PayShack refuses plain HTTP.", fix="set PAYSHACK_TRANSPORT=browser")
+
     def forget(refused: Session) -> Session:
         store.forget(access, refused=refused)
         raise SourceAuthError("PayShack refused the kept session.", fix="the next load signs in again")
 
     with HttpTransport(source="PayShack", patience=GLANCE) as transport:
-        yield PayShackClient(access, transport, session, cipher, forget)
+        yield PayShackClient(access, transport, session, cipher, forget, tell)
 
 
 def _changed(path: str) -> SourceContractError:

@@ -31,13 +31,15 @@ MAX_CHUNK_SECONDS = 20.0
 class ReadProgress:
     """What a read has done so far, over any number of chunks; `rows` are distinct.
 
-    `complete_at` is when the request that found nothing new was sent, None until then.
+    `complete_at` is when the request that found nothing new was sent, None until then; `failure` is what ended the last
+    chunk, to be raised by the next one.
     """
 
     pages: int = 0
     rows: int = 0
     cursor: int | None = None
     complete_at: datetime | None = None
+    failure: SourceError | None = None
     seen_at_cursor: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -55,14 +57,19 @@ class _Walk:
 
     def tables(self, max_pages: int) -> Iterator[pa.Table]:
         """At most `max_pages` pages. A failure after the first page ends the chunk, and is raised by the next one."""
+        # Not asked again: who wants to be left alone, or refuses us, has been heard.
+        failure, self.progress.failure = self.progress.failure, None
+        if failure is not None:
+            raise failure
         until = time.monotonic() + MAX_CHUNK_SECONDS
         for number in range(max_pages):
             if number and time.monotonic() > until:
                 return
             try:
                 table = self._next_page()
-            except SourceError:
+            except SourceError as failure:
                 if number:
+                    self.progress.failure = failure
                     return
                 raise
             if table is None:

@@ -225,6 +225,10 @@ def test_what_was_read_before_a_failure_is_handed_over_first() -> None:
     handed = list(feed_pages(client, progress=progress, clock=vima.clock, max_pages=50))
     assert sum(table.num_rows for table in handed) == 199
     assert progress.complete_at is None
+    asked = len(vima.asked)
+    with pytest.raises(SourceUnavailable):
+        vima.read(progress)
+    assert len(vima.asked) == asked, "a provider that has said no is not asked again before that is told"
     vima.read(progress)
     assert progress.rows == 400
 
