@@ -62,6 +62,7 @@ def payshack(
     at: At = None,
     envelope: Annotated[Envelope, typer.Option(help="How answers are wrapped; mixed uses all forms.")] = "mixed",
     token_minutes: Annotated[float, typer.Option(min=0.01, help="How long a session lives.")] = 30.0,
+    otp: Annotated[bool, typer.Option("--otp", help="Ask for a one-time code after the password.")] = False,
     faults: WithFaults = False,
 ) -> None:
     """Serve the PayShack portal and its services at PSP_SANDBOX_PAYSHACK_PORT until SIGTERM."""
@@ -74,6 +75,7 @@ def payshack(
         clock=_clock(settings, at),
         envelope=envelope,
         token_minutes=token_minutes,
+        with_code=otp,
         faults=told,
     )
     url, setting = state["payshack"]["portal_url"], "PSP_SANDBOX_PAYSHACK_PORT"

@@ -1,7 +1,7 @@
 """Faults that a sandbox provider can be told to have: switched on over HTTP, counted down, gone by themselves.
 
     POST /sandbox/faults {"fault": "status", "times": 3, "status": 429, "retry_after": 1}    GET shows what is left
-    DELETE /sandbox/faults                                                                   all well again
+    DELETE /sandbox/faults                                                                   all well again, on time
 
 Only a server that was started with `--faults` has the address. Faults of the line (this module's Wire) bite whatever
 is asked, apart from the control itself; faults of the content are asked for by the servers where they make their lists.
@@ -14,13 +14,17 @@ is asked, apart from the control itself; faults of the content are asked for by 
 | truncated | the body ends half-way, as if that were all |
 | html | an error page with status 200 |
 | content_type | the right body, declared as text/plain |
+| bloat | the right body, with blanks in front up to `size` bytes |
+| deep | arrays within arrays within arrays, and nothing else |
 | repeat | the answer before it is given once more |
 | disorder | the records of a page come in reverse |
 | vanish | the newest record of a list is not there, so older ones move up |
 | hurry | the world goes on by `seconds` before each answer, so newer ones push in |
+| skew | the provider's clock is off by `seconds`, for as long as the fault is there, however often it is asked |
 | tokens | every session is forgotten (PayShack) |
 | refuse_login | the right password is refused (PayShack) |
 | wrong_key | answers are encrypted with another secret (PayShack) |
+| robots | who is no browser is refused with HTTP 403, however often, until it is taken back (PayShack) |
 """
 
 import asyncio
@@ -42,15 +46,20 @@ Name = Literal[
     "truncated",
     "html",
     "content_type",
+    "bloat",
+    "deep",
     "repeat",
     "disorder",
     "vanish",
     "hurry",
+    "skew",
     "tokens",
     "refuse_login",
     "wrong_key",
+    "robots",
 ]
 Item = TypeVar("Item")
+DEEP = b"[" * 200_000 + b"]" * 200_000
 ERROR_PAGE = b"<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
 
 
@@ -63,6 +72,7 @@ class Fault(msgspec.Struct, kw_only=True):
     status: int = 503
     retry_after: float | None = None
     seconds: float = 1.0
+    size: int = 0
 
 
 class Faults:
@@ -77,12 +87,17 @@ class Faults:
         self._waiting.append(fault)
 
     def clear(self) -> None:
-        """Be well again. The time that `hurry` has skipped stays skipped."""
+        """Be well again, and on time."""
         self._waiting.clear()
+        self._ahead = timedelta(0)
 
     def left(self) -> list[Fault]:
         """Faults that are still to come."""
         return list(self._waiting)
+
+    def lasting(self, name: Name) -> Fault | None:
+        """The fault of this name that is there until it is taken back."""
+        return next((fault for fault in self._waiting if fault.fault == name), None)
 
     def take(self, name: Name) -> Fault | None:
         """The fault of this name if it bites now; one of its times is used up."""
@@ -99,10 +114,11 @@ class Faults:
         return None
 
     def clock(self, base: Clock) -> Clock:
-        """`base`, pushed on whenever the fault `hurry` bites."""
+        """`base`, pushed on whenever the fault `hurry` bites, and off by what `skew` says."""
 
         def now() -> datetime:
-            return base() + self._ahead
+            skew = self.lasting("skew")
+            return base() + self._ahead + timedelta(seconds=skew.seconds if skew else 0)
 
         return now
 
@@ -152,6 +168,9 @@ class Wire:
             headers = {} if status.retry_after is None else {"Retry-After": f"{status.retry_after:g}"}
             await JSONResponse({"error": "as told"}, status_code=status.status, headers=headers)(scope, receive, send)
             return
+        if self._faults.take("deep"):
+            await Response(DEEP, media_type="application/json")(scope, receive, send)
+            return
         if self._faults.take("html"):
             await Response(ERROR_PAGE, media_type="text/html")(scope, receive, send)
             return
@@ -163,6 +182,10 @@ class Wire:
             raise ConnectionResetError("cut, as told")
         if self._faults.take("truncated"):
             body = body[: len(body) // 2]
+            start = _with_header(start, b"content-length", str(len(body)).encode())
+        bloat = self._faults.take("bloat")
+        if bloat:
+            body = body.rjust(bloat.size)
             start = _with_header(start, b"content-length", str(len(body)).encode())
         if self._faults.take("content_type"):
             start = _with_header(start, b"content-type", b"text/plain")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from pipelines.sandbox.payshack_envelope import refusal, to_json
 
 MAX_TOKENS = 1000
+CODE_DIGITS = 6
 
 
 class Refused(Exception):
@@ -26,10 +27,13 @@ class Refused(Exception):
 class Doorkeeper:
     """Knows the one account, hands out tokens and judges them. Tokens live in memory and die with the server."""
 
-    def __init__(self, account: dict[str, Any], *, token_minutes: float) -> None:
+    def __init__(self, account: dict[str, Any], *, token_minutes: float, with_code: bool = False) -> None:
+        """`with_code` asks for a one-time code after the password, as providers do of a browser new to them."""
         self._email, self._password = str(account["email"]), str(account["password"])
         self._lifetime = token_minutes * 60
         self._tokens: dict[str, float] = {}
+        self._with_code = with_code
+        self._codes: dict[str, str] = {}
         self.user_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"user:{self._email}"))
         self.client_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"reseller:{self._email}"))
 
@@ -43,6 +47,26 @@ class Doorkeeper:
         fits = hmac.compare_digest(given.get("password", "").encode(), self._password.encode())
         if refuse or not (known and fits):
             raise Refused(401, "Invalid email or password", http_status=200)
+        if not self._with_code:
+            return self._session()
+        challenge = secrets.token_urlsafe(12)
+        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
+        self._codes = {challenge: code}
+        # Nobody has a phone here, so the page that asks for the code is also told it.
+        return {"otpRequired": True, "challenge": challenge, "sandboxCode": code}
+
+    def enter_code(self, body: bytes) -> dict[str, Any]:
+        """The `data` of a login whose one-time code was right. Raises Refused."""
+        try:
+            given = msgspec.json.decode(body, type=dict[str, str])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Refused(400, "challenge and otp are needed") from None
+        expected = self._codes.pop(given.get("challenge", ""), None)
+        if expected is None or not hmac.compare_digest(given.get("otp", "").encode(), expected.encode()):
+            raise Refused(401, "Wrong or expired code", http_status=200)
+        return self._session()
+
+    def _session(self) -> dict[str, Any]:
         now = time.monotonic()
         living = {token: until for token, until in self._tokens.items() if until > now}
         self._tokens = dict(list(living.items())[-MAX_TOKENS:])

@@ -24,10 +24,11 @@ from starlette.routing import Route
 from pipelines.core.clock import Clock, system_clock
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.payshack_door import Doorkeeper, Refused
-from pipelines.sandbox.payshack_envelope import Envelope, seal, to_json
+from pipelines.sandbox.payshack_envelope import Envelope, refusal, seal, to_json
 
 PORTAL = Path(__file__).parent / "portal"
 LOGIN_PATH = "/indigate-user-svc/api/v1/auth/login"
+CODE_PATH = "/indigate-user-svc/api/v1/auth/verify-otp"
 FLOW_PATHS = {
     "payin": "/indigate-payin-svc/api/v1/payin/transaction/fetch",
     "payout": "/indigate-payout-svc/api/v1/wallet/transactions",
@@ -85,12 +86,13 @@ def create_app(
     clock: Clock,
     envelope: Envelope,
     token_minutes: float,
+    with_code: bool = False,
     faults: Faults | None = None,
 ) -> Starlette:
     """The application over `world`; `state` is the sandbox.json with the addresses and invented credentials."""
     account = state["payshack"]
     prefix = urlsplit(account["api_url"]).path.rstrip("/")
-    door = Doorkeeper(account, token_minutes=token_minutes)
+    door = Doorkeeper(account, token_minutes=token_minutes, with_code=with_code)
     faults = faults or Faults()
     clock = faults.clock(clock)
 
@@ -109,6 +111,9 @@ def create_app(
         async def endpoint(request: Request) -> Response:
             if faults.take("tokens"):
                 door.forget()
+            # What sets a browser apart here: it says by itself what a request is for.
+            if faults.lasting("robots") and "sec-fetch-mode" not in request.headers:
+                return _json(to_json(refusal(403, "Please use the portal")), 403)
             try:
                 door.check(request)
                 return respond(request)
@@ -118,8 +123,10 @@ def create_app(
         return endpoint
 
     async def log_in(request: Request) -> Response:
+        is_code = request.url.path.endswith(CODE_PATH)
         try:
-            data = door.log_in(await request.body(), refuse=faults.take("refuse_login") is not None)
+            body = await request.body()
+            data = door.enter_code(body) if is_code else door.log_in(body, refuse=bool(faults.take("refuse_login")))
         except Refused as no:
             return _json(no.body, no.http_status)
         head = {"timestamp": system_clock().isoformat(), "statusCode": 200, "status": "OK", "success": True}
@@ -156,7 +163,7 @@ def create_app(
     routes = [Route(path, _asset(path, kind), methods=["GET"]) for path, kind in ASSETS.items()]
     routes += [Route(path, _login_page(prefix), methods=["GET"]) for path in ("/", "/login", "/dashboard")]
     routes += [Route(OVERVIEW_PATH, guarded(overview), methods=["GET"])]
-    routes += [Route(prefix + LOGIN_PATH, log_in, methods=["POST"])]
+    routes += [Route(prefix + path, log_in, methods=["POST"]) for path in (LOGIN_PATH, CODE_PATH)]
     routes += [Route(prefix + path, guarded(listing(flow)), methods=["GET"]) for flow, path in FLOW_PATHS.items()]
     routes += [
         Route(prefix + path, guarded(directory(entity)), methods=["GET"]) for entity, path in DIRECTORY_PATHS.items()

@@ -6,6 +6,7 @@ const REFRESH_MS = 15000;
 const api = document.body.dataset.api;
 const element = (id) => document.getElementById(id);
 let timer = null;
+let challenge = null;
 
 async function signIn(event) {
   event.preventDefault();
@@ -22,9 +23,9 @@ async function signIn(event) {
     const body = await answer.json();
     // The service says no with HTTP 200.
     if (!body.success) throw new Error(body.message || "Sign in failed");
-    sessionStorage.setItem(KEY, JSON.stringify({ token: body.data.token, clientId: body.data.clientId }));
     element("password").value = "";
-    await showPortal();
+    if (body.data.otpRequired) return askForCode(body.data);
+    await enter(body.data);
   } catch (problem) {
     error.textContent = problem instanceof TypeError ? "The service does not answer." : problem.message;
     element("email").focus();
@@ -33,11 +34,44 @@ async function signIn(event) {
   }
 }
 
+async function enter(data) {
+  sessionStorage.setItem(KEY, JSON.stringify({ token: data.token, clientId: data.clientId }));
+  await showPortal();
+}
+
+function askForCode(data) {
+  challenge = data.challenge;
+  element("sign-in-form").hidden = true;
+  element("code-form").hidden = false;
+  element("code-hint").textContent = `Nobody has a phone here: the code is ${data.sandboxCode}.`;
+  element("otp").focus();
+}
+
+async function confirmCode(event) {
+  event.preventDefault();
+  try {
+    const answer = await fetch(`${api}/indigate-user-svc/api/v1/auth/verify-otp`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ challenge, otp: element("otp").value.trim() }),
+    });
+    const body = await answer.json();
+    if (!body.success) throw new Error(body.message || "Sign in failed");
+    await enter(body.data);
+  } catch (problem) {
+    // A code is good for one try.
+    signOut();
+    element("sign-in-error").textContent = problem instanceof TypeError ? "The service does not answer." : problem.message;
+  }
+}
+
 function signOut() {
   clearInterval(timer);
   sessionStorage.removeItem(KEY);
   element("portal").hidden = true;
   element("sign-in").hidden = false;
+  element("sign-in-form").hidden = false;
+  element("code-form").hidden = true;
   element("email").focus();
 }
 
@@ -94,5 +128,6 @@ function cell(text, className = "", tag = "td") {
 }
 
 element("sign-in-form").addEventListener("submit", signIn);
+element("code-form").addEventListener("submit", confirmCode);
 element("sign-out").addEventListener("click", signOut);
 if (sessionStorage.getItem(KEY)) showPortal().catch(signOut);
