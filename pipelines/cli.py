@@ -19,6 +19,7 @@ from pipelines.commands import (
     export,
     mirror,
     payshack,
+    quarantine,
     reconcile,
     service,
     status,
@@ -71,6 +72,7 @@ app.add_typer(close.app, name="close")
 app.command()(mirror.mirror)
 app.add_typer(dashboards.app, name="dashboards")
 app.add_typer(payshack.app, name="payshack")
+app.add_typer(quarantine.app, name="quarantine")
 app.command()(doctor.doctor)
 app.command(rich_help_panel=DEPLOYMENT)(service.service)
 app.command(rich_help_panel=DEPLOYMENT)(service.prepare)

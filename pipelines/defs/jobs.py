@@ -3,7 +3,7 @@
 A feed run starts a minute: it runs in its own process without a process per step, which would cost seconds each.
 `vima_feed_job` leaves the tests out, because they read whole tables and it runs every minute; `payshack_feed_job` and
 `models_job` run them, every few minutes. `backfill_job` only loads: one run per day, and the models once behind it, by
-`models_sensor` or `models_job`.
+`models_sensor` or `models_job`; so does `payshack_sweep_job`.
 """
 
 import dagster as dg
@@ -47,6 +47,16 @@ backfill_job = dg.define_asset_job(
     selection=(VIMA | PAYSHACK).without_checks(),
     executor_def=dg.in_process_executor,
     description="Reads UTC created days of both providers again. Launch it for a range of partitions.",
+)
+
+payshack_sweep_job = dg.define_asset_job(
+    "payshack_sweep_job",
+    selection=PAYSHACK.without_checks(),
+    executor_def=dg.in_process_executor,
+    description=(
+        "Reads the last PAYSHACK_SWEEP_DAYS of both flows again, for refunds and chargebacks that come weeks later. "
+        "Started by payshack_sweep_sensor at night, which goes on where a sweep was interrupted."
+    ),
 )
 
 first_load_job = dg.define_asset_job(

@@ -5,6 +5,11 @@ MODE = "psp/mode"
 
 FEED = "feed"
 
+SWEEP = "sweep"
+"""`psp/mode=sweep`: read the last PAYSHACK_SWEEP_DAYS again, each day once since the instant of SWEEP_SINCE."""
+
+SWEEP_SINCE = "psp/sweep_since"
+
 SOURCE = "psp/source"
 """The provider that a feed run reads, so that the UI can filter by it."""
 

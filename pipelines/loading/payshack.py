@@ -17,13 +17,13 @@ from itertools import chain
 import msgspec
 
 from pipelines.core.errors import SourceContractError, SourceUnavailable
-from pipelines.core.runtime import payshack_access
+from pipelines.core.runtime import database_url, payshack_access
 from pipelines.core.settings import Settings
 from pipelines.loading.days import DayOutcome, load_days
 from pipelines.loading.rechecks import note_rechecked, orders_to_recheck
 from pipelines.loading.report import LoadReport, Progress
 from pipelines.loading.runs import Load, open_load
-from pipelines.loading.watermarks import completed_days, days_read_since, move_watermark, record_window_pass
+from pipelines.loading.watermarks import completed_days, days_left, move_watermark, record_window_pass
 from pipelines.sources.common.pace import Pace
 from pipelines.sources.common.records import RecordProblem, parse_instant, parse_payload
 from pipelines.sources.payshack.client import PayShackClient, open_client
@@ -112,24 +112,31 @@ def load_payshack_sweep(settings: Settings, *, since: datetime, progress: Progre
     feed, and like it goes on beyond a day that does not stand still.
     """
     access = payshack_access(settings)
-    today = settings.clock().astimezone(UTC).date()
-    days = [today - timedelta(days=age) for age in range(settings.payshack_sweep_days + 1)]
     unsteady: list[_Unsteady] = []
     with (
         open_load(settings, source="payshack", mode="sweep", scope=f"{settings.payshack_sweep_days} days") as load,
         open_client(settings, access) as client,
     ):
         for flow, spec in TRANSACTIONS.items():
-            done = days_read_since(load.url, spec.table, since)
-            for day in days:
+            for day in days_left(load.url, spec.table, _swept_days(settings), since):
                 try:
-                    if day not in done:
-                        _load_day(load, client, flow, day, progress)
+                    _load_day(load, client, flow, day, progress)
                 except _Unsteady as error:
                     unsteady.append(error)
         if unsteady:
             raise unsteady[0]
         return load.report
+
+
+def days_to_sweep(settings: Settings, since: datetime) -> int:
+    """How many days of either flow a sweep that began at `since` has still to read. Raises DatabaseError."""
+    url, days = database_url(settings), _swept_days(settings)
+    return sum(len(days_left(url, spec.table, days, since)) for spec in TRANSACTIONS.values())
+
+
+def _swept_days(settings: Settings) -> list[date]:
+    today = settings.clock().astimezone(UTC).date()
+    return [today - timedelta(days=age) for age in range(settings.payshack_sweep_days + 1)]
 
 
 def _days_to_read(settings: Settings, url: str, client: PayShackClient, flow: str) -> Iterator[date]:

@@ -31,6 +31,11 @@ SPECS: dict[str, RecordSpec] = {
 LIST_LIMIT = 200
 REPLAY_CHUNK = 1_000
 
+_CHOSEN = (
+    " where (%(table)s::text is null or source_table = %(table)s)"
+    " and (%(reason)s::text is null or reason = %(reason)s) and (%(replayed)s or replayed_at is null)"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
@@ -67,15 +72,25 @@ def list_quarantine(
     _check_table(table)
     with connect(database_url(settings), role=LOADER, application="psp-quarantine") as connection:
         rows = connection.execute(
-            "select quarantine_id, source_table, record_id, order_key, reason, detail, observed_at, replayed_at"
-            " from raw.quarantine"
-            " where (%(table)s::text is null or source_table = %(table)s)"
-            " and (%(reason)s::text is null or reason = %(reason)s) and (%(replayed)s or replayed_at is null)"
-            " order by quarantine_id desc limit %(limit)s",
+            "select quarantine_id, source_table, record_id, order_key, reason, detail, observed_at, replayed_at"  # noqa: S608
+            " from raw.quarantine" + _CHOSEN + " order by quarantine_id desc limit %(limit)s",
             {"table": table, "reason": reason, "replayed": with_replayed, "limit": limit},
         ).fetchall()
     names = Quarantined.__dataclass_fields__
     return [Quarantined(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def count_quarantine(
+    settings: Settings, *, table: str | None = None, reason: str | None = None, with_replayed: bool = False
+) -> int:
+    """How many records `list_quarantine` would show without its limit. Raises like it."""
+    _check_table(table)
+    with connect(database_url(settings), role=LOADER, application="psp-quarantine") as connection:
+        row = connection.execute(
+            "select count(*) from raw.quarantine" + _CHOSEN,  # noqa: S608 - ours
+            {"table": table, "reason": reason, "replayed": with_replayed},
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def replay_quarantine(

@@ -1,5 +1,6 @@
 """What is known complete: the watermark of a source and flow, the days read to their end, and those half read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -126,3 +127,14 @@ def days_read_since(url: str, stream: str, since: datetime) -> set[date]:
             "select window_date from raw.window_passes where stream = %s and started_at >= %s", (stream, since)
         ).fetchall()
     return {row[0] for row in rows}
+
+
+def days_left(url: str, stream: str, days: Sequence[date], since: datetime) -> list[date]:
+    """Those of `days` not read since `since`, in their order; none from before the first day that was ever read."""
+    with connect(url, role=LOADER, application="psp-load") as connection:
+        row = connection.execute(
+            "select min(window_date) from raw.window_passes where stream = %s", (stream,)
+        ).fetchone()
+    first = row[0] if row else None
+    done = days_read_since(url, stream, since)
+    return [day for day in days if day not in done and (first is None or day >= first)]

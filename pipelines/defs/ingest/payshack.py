@@ -2,11 +2,13 @@
 
     sensor -> feed (first time the whole history, then look-back days and today; directories) -> raw.payshack_*
     person -> window (one UTC created day of both flows; no directories)                      -> raw.payshack_*
+    night  -> sweep  (the last PAYSHACK_SWEEP_DAYS of both flows: very late refunds)          -> raw.payshack_*
 
 One step for all five, because one browser session reads them.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import dagster as dg
 
@@ -15,7 +17,7 @@ from pipelines.defs.failures import told_plainly
 from pipelines.defs.ingest.partitions import CREATED_DAYS, ONE_DAY_PER_RUN
 from pipelines.defs.ingest.results import load_metadata
 from pipelines.defs.model.translator import DATA_OWNER
-from pipelines.defs.tags import FEED, MODE
+from pipelines.defs.tags import FEED, MODE, SWEEP, SWEEP_SINCE
 
 POOL = "payshack_api"
 
@@ -53,13 +55,17 @@ def _spec(table: str, description: str) -> dg.AssetSpec:
     pool=POOL,
 )
 def payshack(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
-    """Feed or window, by the tag of the run."""
+    """Feed, window or sweep, by the tags of the run."""
     # Imported here: the code location and the sensors do without the loader's 1 s of imports.
-    from pipelines.loading.payshack import load_payshack_feed, load_payshack_window
+    from pipelines.loading.payshack import load_payshack_feed, load_payshack_sweep, load_payshack_window
 
     with told_plainly(context):
         settings = load_settings()
-        if context.run.tags.get(MODE) == FEED:
+        mode = context.run.tags.get(MODE)
+        if mode == SWEEP:
+            report = load_payshack_sweep(settings, since=datetime.fromisoformat(context.run.tags[SWEEP_SINCE]))
+            tables = list(FLOWS)
+        elif mode == FEED:
             report = load_payshack_feed(settings)
             tables = [*FLOWS, *DIRECTORIES]
         else:

@@ -61,6 +61,16 @@ class PendingWork:
         return self.newest_loaded > 0 and self.newest_loaded >= self.oldest_processed
 
 
+def has_unprocessed_rows(connection: psycopg.Connection) -> bool:
+    """The same, asked over an open connection."""
+    newest, processed = (connection.execute(query).fetchone() for query in (NEWEST_LOADED, OLDEST_PROCESSED))
+    return PendingWork(
+        due_rows=0,
+        newest_loaded=(newest[0] if newest else None) or 0,
+        oldest_processed=(processed[0] if processed else None) or 0,
+    ).has_unprocessed_rows
+
+
 def pending_work(settings: Settings, *, patience: timedelta) -> PendingWork:
     """What waits; rows count as due once they have been due for `patience`. Raises DatabaseError."""
     terms = {"now": settings.clock(), "patience": patience, "count": COUNTED_UP_TO}

@@ -4,7 +4,8 @@
 
 A feed also runs without news every `QUIET_MINUTES`. PayShack shows late status changes only when its days are read
 again; for Vima, which misses nothing, such a run proves the whole chain and renews the health report. Between them a
-source with nothing new has its watermark moved by the tick itself, see loading/news.py.
+source with nothing new has its watermark moved by the tick itself, see loading/news.py, and its row of the health
+report, see defs/model/health.py: quiet is not stale.
 """
 
 from collections.abc import Callable
@@ -102,8 +103,17 @@ def _decide(instance: dg.DagsterInstance, feed: Feed, settings: Settings) -> dg.
     last = last_feed_at(settings, feed.source)
     due_at = last + timedelta(minutes=QUIET_MINUTES) if last else settings.clock()
     if news is False and settings.clock() < due_at:
+        _confirm(settings, feed.source)
         return dg.SkipReason(f"{feed.label} has nothing new; it is read in any case at {due_at:%H:%M:%S} UTC.")
     return dg.RunRequest(partition_key=feed_partition(settings.clock()), tags=feed.tags)
+
+
+def _confirm(settings: Settings, source: str) -> None:
+    from pipelines.defs.model.health import confirm_source_health
+    from pipelines.loading.freshness import announce_freshness
+
+    if confirm_source_health(settings, source):
+        announce_freshness(settings, source=source)
 
 
 def _vima_has_news(settings: Settings) -> bool | None:

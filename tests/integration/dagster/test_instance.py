@@ -109,9 +109,9 @@ def test_limits_leave_a_place_for_the_feeds(instance: dg.DagsterInstance) -> Non
     assert queue is not None
     limits = {limit["key"]: limit["limit"] for limit in queue.tag_concurrency_limits}
     assert limits["psp/source"] == 1
-    # The feed, and what a backfill may take of a provider.
-    assert concurrency.pool_config.default_pool_limit == limits["dagster/backfill"] + 1
-    assert queue.max_concurrent_runs >= 3 + limits["dagster/backfill"]
+    # The feed, the nightly sweep, and what a backfill may take of a provider.
+    assert concurrency.pool_config.default_pool_limit == limits["dagster/backfill"] + 2
+    assert queue.max_concurrent_runs >= 4 + limits["dagster/backfill"]
 
 
 def test_nobody_is_phoned_and_dead_runs_are_looked_for(instance: dg.DagsterInstance) -> None:

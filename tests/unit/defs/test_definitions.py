@@ -42,10 +42,12 @@ def test_every_asset_has_group_owner_description_and_kind(repository: Any) -> No
 def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
     exports = {f"{name}_job" for name in ("finance_close", "finance_transactions", "finance_week")}
-    others = {"models_job", "backfill_job", "first_load_job", "mirror_job", "provisional_close_job"}
+    others = {"models_job", "backfill_job", "payshack_sweep_job", "first_load_job"}
+    others |= {"mirror_job", "provisional_close_job"}
     assert jobs == {*FEED_JOBS, *others, *exports}
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
-    assert set(sensors) == {"vima_feed_sensor", "payshack_feed_sensor", "models_sensor", "run_failure_sensor"}
+    feeds = {"vima_feed_sensor", "payshack_feed_sensor", "payshack_sweep_sensor"}
+    assert set(sensors) == {*feeds, "models_sensor", "run_failure_sensor"}
     for sensor in sensors.values():
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING, sensor.name
         assert sensor.description, sensor.name
@@ -120,7 +122,13 @@ def test_dbt_tests_and_our_own_looks_are_asset_checks(repository: Any) -> None:
         "watermark_is_recent_payshack_payout",
     }
     assert ("marts/rpt_metrics_daily", "no_missing_business_day_vima") in checks
-    assert ("marts/fct_reconciliation", "keys_do_not_collide") in checks
+    assert {name for asset, name in checks if asset == "marts/fct_reconciliation"} >= {
+        "keys_are_present",
+        "keys_are_unique",
+        "keys_do_not_collide",
+    }
+    for table in ("vima_operations", "payshack_payins", "payshack_payouts"):
+        assert {(f"raw/{table}", "source_total_equals_raw"), (f"raw/{table}", "schema_has_not_drifted")} <= checks
 
 
 def test_raw_assets_have_one_run_per_utc_day_today_included(repository: Any) -> None:
