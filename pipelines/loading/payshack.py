@@ -15,10 +15,12 @@ from functools import partial
 from itertools import chain
 
 import msgspec
+import pyarrow as pa
 
 from pipelines.core.errors import SourceContractError, SourceUnavailable
 from pipelines.core.runtime import database_url, payshack_access
 from pipelines.core.settings import Settings
+from pipelines.loading.balances import BalanceWatch
 from pipelines.loading.days import DayOutcome, load_days
 from pipelines.loading.rechecks import note_rechecked, orders_to_recheck
 from pipelines.loading.report import LoadReport, Progress
@@ -73,7 +75,7 @@ def load_payshack_feed(settings: Settings, *, progress: Progress | None = None) 
                 now = settings.clock()
                 load.report.watermarks[flow] = move_watermark(load.url, "payshack", flow, began, now)
             _recheck(load, client, flow)
-        load.commit(*_directories(load, client))
+        _load_directories(load, client)
         if unsteady:
             raise unsteady[0]
         return load.report
@@ -232,9 +234,12 @@ def _recheck(load: Load, client: PayShackClient, flow: str) -> None:
         load.report.orders_rechecked += len(asked)
 
 
-def _directories(load: Load, client: PayShackClient) -> list[object]:
-    mode, clock = load.report.mode, load.settings.clock
-    return [
-        payshack_resource(spec.table, partial(directory_pages, client, entity=entity, clock=clock, load_mode=mode))
-        for entity, spec in DIRECTORY_SPECS.items()
-    ]
+def _load_directories(load: Load, client: PayShackClient) -> None:
+    mode, clock, balances = load.report.mode, load.settings.clock, BalanceWatch()
+
+    def pages(entity: str) -> Iterator[pa.Table]:
+        found = directory_pages(client, entity=entity, clock=clock, load_mode=mode)
+        return balances.passing(found) if entity == "clients" else found
+
+    load.commit(*(payshack_resource(spec.table, partial(pages, entity)) for entity, spec in DIRECTORY_SPECS.items()))
+    balances.keep(load.url)

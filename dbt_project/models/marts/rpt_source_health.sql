@@ -32,6 +32,29 @@ quarantine as (
 
 ),
 
+newest_records as (
+
+    select
+        'vima_operations' as source_table,
+        max(source_created_at) as newest_record_at
+    from {{ source('raw', 'vima_operations') }}
+
+    union all
+
+    select
+        'payshack_payins' as source_table,
+        max(source_created_at) as newest_record_at
+    from {{ source('raw', 'payshack_payins') }}
+
+    union all
+
+    select
+        'payshack_payouts' as source_table,
+        max(source_created_at) as newest_record_at
+    from {{ source('raw', 'payshack_payouts') }}
+
+),
+
 flows (source, flow, quarantine_table, stream) as (
 
     values
@@ -92,6 +115,7 @@ select
     flows.flow,
     watermarks.watermark,
     extract(epoch from {{ psp_now() }} - watermarks.watermark)::numeric(18, 3) as lag_seconds,
+    newest_records.newest_record_at,
     newest_runs.started_at as last_run_at,
     newest_runs.finished_at as last_finished_at,
     newest_runs.mode as last_mode,
@@ -111,5 +135,7 @@ left join run_totals
     on flows.source = run_totals.source
 left join quarantined
     on flows.quarantine_table = quarantined.source_table
+left join newest_records
+    on flows.quarantine_table = newest_records.source_table
 left join passes
     on flows.stream = passes.stream

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -335,11 +336,16 @@ def test_balances_are_kept_whenever_they_move(
     start_sandbox: Start, settings_of: Callable[..., Settings], db: psycopg.Connection
 ) -> None:
     sandbox = start_sandbox()
-    settings = settings_of(sandbox)
-    load_payshack_feed(settings)
-    sandbox.world.balance = "13.00"
-    load_payshack_feed(settings)
-    assert count(db, "payshack_clients") == 6
+    for minute, balance in enumerate(["12.50", "13.00", "12.50", "n/a"]):
+        sandbox.world.balance = balance
+        load_payshack_feed(settings_of(sandbox, PSP_NOW=(NOW + timedelta(minutes=minute)).isoformat()))
+    assert count(db, "payshack_clients") == 9, "a balance that comes back is no new version"
+    snapshots = db.execute(
+        "select balance, observed_at from raw.payshack_balance_snapshots where client_id = 'clients-0'"
+        " order by observed_at"
+    ).fetchall()
+    assert [balance for balance, _ in snapshots] == [Decimal("12.50"), Decimal("13.00"), Decimal("12.50"), None]
+    assert [at for _, at in snapshots] == [NOW + timedelta(minutes=minute) for minute in range(4)]
 
 
 def test_news_is_a_newer_record_or_another_number_of_them(
