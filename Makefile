@@ -61,12 +61,13 @@ types: install ## Check the types of what must be exact
 	$(BIN)/mypy
 
 bench: install ## Measure speed: sandbox, loading, models
-	@for script in $(filter-out tests/bench/soak.py tests/bench/__init__.py,$(wildcard tests/bench/*.py)); do \
+	@for script in $(filter-out tests/bench/soak.py tests/bench/kill_feed.py tests/bench/__init__.py,$(wildcard tests/bench/*.py)); do \
 		echo "== $$script"; $(BIN)/python -m "tests.bench.$$(basename "$$script" .py)"; done
 
-soak: install ## Let the platform run for MINUTES (10) on a moving world, and judge lag, memory and restarts
+soak: install ## Let the platform run for MINUTES (10) on a moving world, then kill 200 loaders; judge both
 	$(BIN)/python -m tests.bench.soak --minutes $(MINUTES)
 	$(BIN)/python -m tests.bench.websockets --minutes $(MINUTES)
+	$(BIN)/python -m tests.bench.kill_feed
 
 docs: install ## Check that the documentation names every setting, command, target and mart
 	$(PYTEST) tests/unit/cli/test_docs.py

@@ -18,7 +18,7 @@ is asked, apart from the control itself; faults of the content are asked for by 
 | deep | arrays within arrays within arrays, and nothing else |
 | repeat | the answer before it is given once more |
 | disorder | the records of a page come in reverse |
-| vanish | the newest record of a list is not there, so older ones move up |
+| vanish | the newest record of a list of several pages is not there, so older ones move up |
 | hurry | the world goes on by `seconds` before each answer, so newer ones push in |
 | skew | the provider's clock is off by `seconds`, for as long as the fault is there, however often it is asked |
 | tokens | every session is forgotten (PayShack) |

@@ -189,7 +189,7 @@ def _listing(world: PayShackWorld, flow: str, request: Request, clock: Clock, fa
         "transaction_id": query.get("transactionId") or None,
     }
     rows, total = _page(world, flow, now, page=page, limit=limit, **filters)
-    if total and faults.take("vanish"):
+    if total > limit and faults.take("vanish"):
         # The newest record is gone, so the first one of the next page moves up.
         following, _ = _page(world, flow, now, page=page + 1, limit=limit, **filters)
         rows, total = rows[1:] + following[:1], total - 1

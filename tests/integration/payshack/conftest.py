@@ -117,7 +117,7 @@ def start_sandbox(world: TinyWorld, tmp_path: Path) -> Iterator[Callable[..., Sa
     """Starts a server over `world`; keyword arguments are those of the server."""
     stops: list[Callable[[], None]] = []
 
-    def start(*, envelope: str = "plain", token_minutes: float = 30.0) -> Sandbox:
+    def start(*, envelope: str = "plain", token_minutes: float = 30.0, with_code: bool = False) -> Sandbox:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -137,6 +137,7 @@ def start_sandbox(world: TinyWorld, tmp_path: Path) -> Iterator[Callable[..., Sa
             clock=fixed_clock(NOW),
             envelope=envelope,
             token_minutes=token_minutes,
+            with_code=with_code,
             faults=faults,
         )
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
