@@ -7,11 +7,11 @@ of the load is asked for from inside the portal's page, with the same session, a
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from playwright.sync_api import Page
@@ -55,6 +55,7 @@ class Listing(msgspec.Struct, rename="camel"):
     transactions: list[msgspec.Raw]
     total_records: int
     total_pages: int | None = None
+    current_page_no: int | None = None
 
 
 class _Total(msgspec.Struct, rename="camel"):
@@ -69,6 +70,7 @@ _total = msgspec.json.Decoder(_Total)
 
 
 Renew = Callable[[Session], Session]
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -85,19 +87,54 @@ class PayShackClient:
     cipher: ResponseCipher
     renew: Renew
     into_page: Callable[[Session], tuple[PageTransport, Renew]] | None = None
+    _newest: dict[str, tuple[Hashable, int]] = field(default_factory=dict)
 
     def listing(self, flow: str, *, page: int, limit: int = PAGE_SIZE, **filters: str) -> Listing:
         """One page of pay-ins or pay-outs; filters as PayShack names them (dateFrom, dateTo, orderId, ...)."""
-        listing: Listing = self._opened(LISTINGS[flow], {"page": page, "limit": limit, **filters}, _listing)
-        return listing
+
+        def ask() -> Listing:
+            found: Listing = self._opened(LISTINGS[flow], {"page": page, "limit": limit, **filters}, _listing)
+            return found
+
+        return self._fitting(ask, lambda found: found.current_page_no in (None, page), LISTINGS[flow])
 
     def day(self, flow: str, day: date, *, page: int, limit: int = PAGE_SIZE) -> Listing:
         """One page of one UTC created day."""
-        return self.listing(flow, page=page, limit=limit, dateFrom=day.isoformat(), dateTo=day.isoformat())
+
+        def ask() -> Listing:
+            return self.listing(flow, page=page, limit=limit, dateFrom=day.isoformat(), dateTo=day.isoformat())
+
+        asked = (flow, day, page)
+        return self._fitting(ask, lambda found: self._is_new("day", asked, found.transactions), LISTINGS[flow])
 
     def directory(self, entity: str) -> list[msgspec.Raw]:
         """All clients, resellers or service providers, never a part of them."""
         path = DIRECTORIES[entity]
+        return self._fitting(
+            lambda: self._directory(path), lambda found: self._is_new("directory", entity, found), path
+        )
+
+    def _fitting(self, ask: Callable[[], Answer], fits: Callable[[Answer], bool], path: str) -> Answer:
+        """The answer to what was asked. Something between, such as a stale cache, may give the one before once more."""
+        for _ in range(2):
+            found = ask()
+            if fits(found):
+                return found
+        raise SourceContractError(
+            f"PayShack answered twice at {path} with what belongs to another request.",
+            fix="check PAYSHACK_API_URL; something between may answer with old pages",
+        )
+
+    def _is_new(self, kind: str, asked: Hashable, records: list[msgspec.Raw]) -> bool:
+        """Whether these are not the very records that the last request of this kind has brought for something else."""
+        content = hash(tuple(bytes(raw) for raw in records))
+        before = self._newest.get(kind)
+        if records and before is not None and before[0] != asked and before[1] == content:
+            return False
+        self._newest[kind] = (asked, content)
+        return True
+
+    def _directory(self, path: str) -> list[msgspec.Raw]:
         opened = self._open(path, {})
         try:
             if opened.lstrip()[:1] == b"[":
@@ -106,6 +143,8 @@ class PayShackClient:
             # Some deployments wrap the list under its own name.
             found: dict[str, msgspec.Raw] = decode(_fields, opened)
             name = next(name for name, value in found.items() if bytes(value).lstrip()[:1] == b"[")
+            if name == "transactions":
+                raise _changed(path)
             records: list[msgspec.Raw] = decode(_array, bytes(found[name]))
             total = decode(_total, opened).total_records
         except (msgspec.DecodeError, StopIteration):

@@ -6,14 +6,15 @@ the newest one of its first page:
 
     complete  =  their distinct ids  =  the provider's total before  =  its total after, less what came since
 
-A day that has ended gets nothing since, and today ends as well, however busy it is. Otherwise the day is read again, at
-most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress` tells whether it is all, and what has
-stopped it.
+A day that has ended gets nothing since: there a record that was not shown before is no newcomer but one that was missed.
+Only the last round believes otherwise, for a provider whose clock is behind. Today ends as well, however busy it is.
+Otherwise the day is read again, at most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress` tells
+whether it is all, and what has stopped it.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dlt
@@ -62,8 +63,9 @@ class DayProgress:
 
 @dataclass(slots=True)
 class _Round:
-    """One reading of a day, from its first page to its end."""
+    """One reading of a day, from its first page to its end. Nothing new can come to one that `is_over`."""
 
+    is_over: bool = False
     total_before: int | None = None
     newest: datetime | None = None
     created: dict[str, datetime | None] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class _Round:
 
     def is_newer(self, created: datetime | None) -> bool:
         """Whether a record came since the reading began: it is newer than any of those that were there."""
-        return created is not None and (self.newest is None or created > self.newest)
+        return created is not None and not self.is_over and (self.newest is None or created > self.newest)
 
     @property
     def found(self) -> int:
@@ -105,7 +107,8 @@ def _one_round(
     client: PayShackClient, flow: str, day: date, progress: DayProgress, clock: Clock, load_mode: str
 ) -> Generator[pa.Table, None, bool]:
     """Returns whether it was given up because more records come in than are read."""
-    reading = _Round()
+    began = progress.started_at or clock()
+    reading = _Round(is_over=began.astimezone(UTC).date() > day and progress.rounds < MAX_ROUNDS)
     number = 0
     while True:
         number += 1

@@ -202,9 +202,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vima_client, "PAGE_SIZE", 40)
     monkeypatch.setattr(vima_source, "PAGE_SIZE", 40)
     monkeypatch.setattr(vima_loading, "PAGES_PER_CHUNK", 3)
-    monkeypatch.setattr(payshack_source, "PAGE_SIZE", 15)
+    small_pages(monkeypatch, payshack=15)
+
+
+def small_pages(patch: pytest.MonkeyPatch, *, payshack: int) -> None:
+    """PayShack's pages hold so many records."""
+    patch.setattr(payshack_source, "PAGE_SIZE", payshack)
     for method in (PayShackClient.listing, PayShackClient.day):
-        monkeypatch.setitem(method.__kwdefaults__, "limit", 15)
+        patch.setitem(method.__kwdefaults__, "limit", payshack)
 
 
 @pytest.fixture

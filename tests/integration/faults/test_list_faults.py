@@ -8,15 +8,19 @@ import pytest
 from pipelines.core.runtime import payshack_access
 from pipelines.sources.payshack.session import SessionStore
 from tests import provider_history as truth
-from tests.integration.faults.conftest import SOURCES, Lab
+from tests.integration.faults.conftest import SOURCES, Lab, small_pages
 from tests.sandbox import STANDING_AT
 
 DAY = 86_400
 
 
 def test_records_that_vanish_between_two_pages(lab: Lab) -> None:
-    """The newest is gone for one page, so the first of the next page moves up and would be missed."""
-    for after in (3, 9, 20):
+    """The newest is gone for one page, so the first of the next page moves up and would be missed.
+
+    Pages are small here: a day that fits on one page is read in one moment, and what is hidden then nobody can miss.
+    """
+    small_pages(lab.patch, payshack=5)
+    for after in (7, 15, 30):
         lab.tell("payshack", fault="vanish", after=after)
     assert lab.feed("payshack").ok
     assert lab.left("payshack") == []
