@@ -6,10 +6,10 @@ the newest one of its first page:
 
     complete  =  their distinct ids  =  the provider's total before  =  its total after, less what came since
 
-A day that has ended gets nothing since: there a record that was not shown before is no newcomer but one that was missed.
-Only the last round believes otherwise, for a provider whose clock is behind. Today ends as well, however busy it is.
-Otherwise the day is read again, at most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress` tells
-whether it is all, and what has stopped it.
+A day that has ended gets nothing since: there a record that was not shown before is no newcomer but was missed. Only
+the last round believes otherwise, for a provider whose clock is behind. Today ends as well, however busy it is. Else
+the day is read again, at most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress` tells whether
+it is all, and what has stopped it.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
