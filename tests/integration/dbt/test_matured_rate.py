@@ -1,4 +1,4 @@
-"""How well young hours are judged: replayed hours, each looked at ten minutes after its end, against what came of it."""
+"""How well young hours are judged: ten minutes after their end, against what came of them, on replayed history."""
 
 from datetime import UTC, datetime, timedelta
 
