@@ -13,6 +13,7 @@ from pipelines.sidecar.answers import Answer, Strict
 from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.periods import Compare, Period, compared_with
+from pipelines.sidecar.relations import DAILY
 from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MEASURES, BySource, MetricsQuery, change, resolved, within
 from pipelines.sidecar.shapes import Amount, Amounts, Source
@@ -20,15 +21,13 @@ from pipelines.sidecar.shapes import Amount, Amounts, Source
 router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
 
 BY_SOURCE = sql.SQL(
-    "select source, currency, grouping(currency) = 0 as is_by_currency,"
-    + MEASURES
-    + "from marts.rpt_metrics_daily where {where}"
+    "select source, currency, grouping(currency) = 0 as is_by_currency," + MEASURES + "from {daily} where {where}"
     " group by grouping sets ((source), (source, currency)) order by source, currency"
 )
 COMPARED = sql.SQL(
     "select project, currency,"
     + MEASURES
-    + "from marts.rpt_metrics_daily where {where} group by project, currency order by project, currency"
+    + "from {daily} where {where} group by project, currency order by project, currency"
 )
 FAILURES = sql.SQL(
     """
@@ -49,7 +48,7 @@ QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 LATENCY = sql.SQL(
     """
     select source, {buckets}, sum(final_later_count)::bigint as later
-    from marts.rpt_metrics_daily
+    from {daily}
     where {where}
     group by source
     order by source
@@ -160,7 +159,7 @@ async def by_source(request: Request, caller: ReadCaller, asked: Annotated[Metri
     period, filters = resolved(request, asked)
 
     async def made(reader: Reader) -> Draft:
-        rows = await reader.rows(BY_SOURCE.format(where=filters.where()), filters.used())
+        rows = await reader.rows(BY_SOURCE.format(daily=DAILY, where=filters.where()), filters.used())
         amounts: dict[str, Amounts] = {}
         for row in rows:
             if row["is_by_currency"]:
@@ -185,8 +184,8 @@ async def comparison(request: Request, caller: ReadCaller, asked: Annotated[Comp
     earlier = within(filters, before)
 
     async def made(reader: Reader) -> Draft:
-        now = await reader.rows(COMPARED.format(where=filters.where()), filters.used())
-        then = await reader.rows(COMPARED.format(where=earlier.where()), earlier.used())
+        now = await reader.rows(COMPARED.format(daily=DAILY, where=filters.where()), filters.used())
+        then = await reader.rows(COMPARED.format(daily=DAILY, where=earlier.where()), earlier.used())
         head = {"period": period.model_dump(), "compared_with": before.model_dump()}
         return Draft(head | {"projects": _side_by_side(now, then)})
 
@@ -211,7 +210,7 @@ async def latency(request: Request, caller: ReadCaller, asked: Annotated[Metrics
     period, filters = resolved(request, asked)
 
     async def made(reader: Reader) -> Draft:
-        rows = await reader.rows(LATENCY.format(buckets=WITHIN, where=filters.where()), filters.used())
+        rows = await reader.rows(LATENCY.format(daily=DAILY, buckets=WITHIN, where=filters.where()), filters.used())
         return Draft({"period": period.model_dump(), "sources": [_latency(row) for row in rows]})
 
     return await remembered(request, filters, made)

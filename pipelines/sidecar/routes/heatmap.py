@@ -16,9 +16,9 @@ from pipelines.sidecar.answers import Answer, Strict
 from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.periods import Period
+from pipelines.sidecar.relations import BUSINESS_HOURS
 from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MetricsQuery, resolved
-from pipelines.sidecar.routes.trends import FINE
 from pipelines.sidecar.shapes import Amount
 
 router = APIRouter(prefix="/metrics", tags=["metrics"], responses=NOT_CHANGED)
@@ -104,6 +104,6 @@ def _heatmap_query(asked: HeatmapQuery) -> sql.Composed:
         row=sql.SQL(row),
         column=sql.SQL(column),
         value=sql.SQL(CELLS[asked.metric]),
-        relation=sql.SQL("marts.fct_reconciliation") if from_breaks else FINE,
+        relation=sql.SQL("marts.fct_reconciliation") if from_breaks else BUSINESS_HOURS,
         where=asked.where() + sql.SQL(" and event_at is not null" if timed else ""),
     )

@@ -15,6 +15,7 @@ from pipelines.sidecar.auth import ReadCaller
 from pipelines.sidecar.database import Reader
 from pipelines.sidecar.filters import MetricFilters
 from pipelines.sidecar.periods import Compare, Period, compared_with, period_of
+from pipelines.sidecar.relations import DAILY
 from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.shapes import Amount, Amounts, Source
 
@@ -43,14 +44,14 @@ MEASURES = """
 OVERVIEW = sql.SQL(
     "select source, currency, grouping(source) = 0 as is_by_source, grouping(currency) = 0 as is_by_currency,"
     + MEASURES
-    + "from marts.rpt_metrics_daily where {where}"
+    + "from {daily} where {where}"
     " group by grouping sets ((), (currency), (source), (source, currency)) order by source, currency"
 )
-TOTALS = sql.SQL("select" + MEASURES + "from marts.rpt_metrics_daily where {where}")
+TOTALS = sql.SQL("select" + MEASURES + "from {daily} where {where}")
 BY_PROJECT = sql.SQL(
     "select project, currency,"
     + MEASURES
-    + "from marts.rpt_metrics_daily where {where} group by project, currency order by count desc, project, currency"
+    + "from {daily} where {where} group by project, currency order by count desc, project, currency"
 )
 
 
@@ -138,7 +139,7 @@ async def overview(request: Request, caller: ReadCaller, asked: Annotated[Overvi
     before = compared_with(period, asked.compare)
 
     async def made(reader: Reader) -> Draft:
-        rows = await reader.rows(OVERVIEW.format(where=filters.where()), filters.used())
+        rows = await reader.rows(OVERVIEW.format(daily=DAILY, where=filters.where()), filters.used())
         earlier = await _totals(reader, filters, before) if before else None
         return Draft(_overview(period, before, rows, earlier))
 
@@ -183,7 +184,7 @@ async def by_project(request: Request, caller: ReadCaller, asked: Annotated[Metr
     period, filters = resolved(request, asked)
 
     async def made(reader: Reader) -> Draft:
-        rows = await reader.rows(BY_PROJECT.format(where=filters.where()), filters.used())
+        rows = await reader.rows(BY_PROJECT.format(daily=DAILY, where=filters.where()), filters.used())
         projects = [{name: row[name] for name in ProjectMetrics.model_fields} for row in rows]
         return Draft({"period": period.model_dump(), "projects": projects})
 
@@ -203,7 +204,7 @@ def within(filters: Asked, period: Period) -> Asked:
 
 async def _totals(reader: Reader, filters: MetricFilters, period: Period) -> dict[str, Any] | None:
     limited = within(filters, period)
-    return await reader.row(TOTALS.format(where=limited.where()), limited.used())
+    return await reader.row(TOTALS.format(daily=DAILY, where=limited.where()), limited.used())
 
 
 def _amounts(rows: list[dict[str, Any]], name: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Metrics over time: the course of some business dates, and the last minutes.
 
-Hours, days and weeks are sums over the rpt_metrics marts; what is finer is counted from the payments themselves.
+Sums over the fct_metrics marts: days, hours and five minutes, which everything wider is made of.
 """
 
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from pipelines.sidecar.database import Reader
 from pipelines.sidecar.errors import Invalid
 from pipelines.sidecar.filters import Many, MetricFilters, Word
 from pipelines.sidecar.periods import Period
+from pipelines.sidecar.relations import DAILY, FINE, HOURLY
 from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.routes.metrics import MEASURES, MetricsQuery, resolved
 from pipelines.sidecar.shapes import Amounts, Flow, Source
@@ -31,46 +32,22 @@ TRENDS = sql.SQL(
     + "from {relation} where {where}"
     " group by grouping sets ((1), (1, currency)) order by 1, currency"
 )
-# What an hourly bucket is too wide for: minutes, and hours of a zone that is not whole hours from UTC. One row a
-# payment, with the measures that transaction_measures() of the dbt project adds up.
-FINE = sql.SQL(
-    """
-    (
-        select
-            business_date, source, flow, amount as created_amount,
-            coalesce(created_at, first_seen_at) as bucket_at,
-            coalesce(project, 'unknown') as project,
-            coalesce(currency, 'unknown') as currency,
-            1 as created_count,
-            (status in ('success', 'refunded', 'chargeback'))::int as success_count,
-            (status = 'failed')::int as failed_count,
-            (status = 'pending')::int as pending_count,
-            (status = 'expired')::int as expired_count,
-            (status in ('tampered', 'unmapped'))::int as unclear_count,
-            (status = 'refunded')::int as refunded_count,
-            (status = 'chargeback')::int as chargeback_count,
-            case when status in ('success', 'refunded', 'chargeback') then amount end as success_amount
-        from marts.fct_transactions
-    ) as fine
-    """
-)
 Granularity = Literal["5min", "15min", "hour", "day", "week"]
 BUCKETS: dict[Granularity, tuple[sql.SQL, sql.SQL, float]] = {
-    "5min": (sql.SQL("date_bin('5 minutes', bucket_at, 'epoch')"), FINE, 288.0),
+    "5min": (sql.SQL("bucket_at"), FINE, 288.0),
     "15min": (sql.SQL("date_bin('15 minutes', bucket_at, 'epoch')"), FINE, 96.0),
-    "hour": (sql.SQL("bucket_at"), sql.SQL("marts.rpt_metrics_hourly"), 24.0),
-    "day": (sql.SQL("business_date::timestamp at time zone %(zone)s"), sql.SQL("marts.rpt_metrics_daily"), 1.0),
+    "hour": (sql.SQL("bucket_at"), HOURLY, 24.0),
+    "day": (sql.SQL("business_date::timestamp at time zone %(zone)s"), DAILY, 1.0),
     "week": (
         sql.SQL("date_trunc('week', business_date::timestamp) at time zone %(zone)s"),
-        sql.SQL("marts.rpt_metrics_daily"),
+        DAILY,
         1 / 7,
     ),
 }
-# The newest minutes lie in the newest two business dates, which an index leads to.
 RECENT = sql.SQL(
     "select project, grouping(project) = 1 as is_total,"
     + MEASURES
-    + "from {fine} where bucket_at > %(after)s and bucket_at <= %(until)s and business_date >= %(since)s and {where}"
+    + "from {fine} where bucket_at >= %(after)s and bucket_at < %(until)s and {where}"
     " group by grouping sets ((), (project)) order by project nulls first"
 )
 
@@ -127,7 +104,7 @@ class ProjectLately(Lately):
 
 
 class Recent(Strict):
-    """From after `after` up to and with `until`, the minute that has ended last."""
+    """From `after` to the end of the five minutes that are running, `until`."""
 
     after: datetime
     until: datetime
@@ -156,10 +133,11 @@ async def trends(request: Request, caller: ReadCaller, asked: Annotated[TrendsQu
 async def recent(request: Request, caller: ReadCaller, asked: Annotated[RecentQuery, Query()]) -> Response:
     """The last minutes, by project."""
     settings: Settings = request.app.state.settings
-    until = settings.clock().replace(second=0, microsecond=0)
-    after = until - timedelta(minutes=asked.minutes)
+    now = settings.clock()
+    until = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0) + timedelta(minutes=5)
+    after = until - timedelta(minutes=asked.minutes // 5 * 5 + 5)
     filters = MetricFilters(source=asked.source, project=asked.project, flow=asked.flow, currency=[])
-    span = {"after": after, "until": until, "since": after.astimezone(settings.business_zone).date()}
+    span = {"after": after, "until": until}
 
     async def made(reader: Reader) -> Draft:
         rows = await reader.rows(RECENT.format(fine=FINE, where=filters.where()), filters.used() | span)

@@ -97,8 +97,8 @@ def test_the_last_minutes_are_told_by_project(api: httpx.Client, database: psyco
         counts = pairs(
             database,
             "select project, count(*) from marts.fct_transactions where source = 'vima'"
-            " and created_at <= '2026-01-20 12:00Z'"
-            " and created_at > timestamptz '2026-01-20 12:00Z' - interval 'MINUTES min' group by 1",
+            " and created_at < '2026-01-20 12:05Z'"
+            " and created_at >= timestamptz '2026-01-20 12:00Z' - interval 'MINUTES min' group by 1",
             MINUTES=str(minutes),
         )
         assert {item.project: item.count for item in data.projects} == counts
