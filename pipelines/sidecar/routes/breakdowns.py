@@ -42,8 +42,8 @@ FAILURES = sql.SQL(
     limit %(limit)s
     """
 )
-BOUNDS = (5, 15, 30, 60, 120, 300, 600, 1800, 3600)
-"""Seconds to the final state at which the histogram of rpt_metrics_daily is cut."""
+BOUNDS = (5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 900, 1800, 3600)
+"""Seconds to the final state at which the histogram of fct_metrics_daily is cut."""
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 LATENCY = sql.SQL(
     """

@@ -142,11 +142,17 @@ def test_failures_are_told_in_the_words_of_the_source(api: httpx.Client, databas
 def test_latency_is_read_from_the_histogram(api: httpx.Client, database: psycopg.Connection) -> None:
     data = Answer[Latency].model_validate_json(api.get("/metrics/latency", params=DAYS).content).data
 
+    buckets = database.execute(
+        "select attname from pg_attribute where attrelid = 'marts.fct_metrics_daily'::regclass"
+        " and attname like 'final_within_%'"
+    ).fetchall()
+    assert {row[0] for row in buckets} == {f"final_within_{bound}s_count" for bound in BOUNDS}
+
     for item in data.sources:
         rows = pairs(
             database,
-            "select transaction_id, extract(epoch from completed_at - created_at) from marts.fct_transactions"
-            " where source = 'SOURCE' and DAYS and completed_at is not null",
+            "select transaction_id, seconds_to_final from marts.fct_transaction_outcomes"
+            " where source = 'SOURCE' and DAYS and seconds_to_final is not null",
             SOURCE=item.source,
         )
         seconds = sorted(rows.values())
