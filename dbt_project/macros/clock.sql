@@ -11,6 +11,11 @@
     ({{ instant }} at time zone '{{ var("business_timezone") }}')::date
 {%- endmacro %}
 
+{# The instant at which a day of the business zone is over. #}
+{% macro end_of_day(day) -%}
+    (({{ day }} + 1)::timestamp at time zone '{{ var("business_timezone") }}')
+{%- endmacro %}
+
 {# Seconds between the creation of two records; a record without a creation time is at no distance. #}
 {% macro seconds_apart(one, other) -%}
     coalesce(abs(extract(epoch from {{ one }}.created_at - {{ other }}.created_at)), 0)

@@ -27,8 +27,8 @@
 {# Pre-hooks of fct_reconciliation: days and rows of the keys judged in this run that no longer are what they were. #}
 {% macro log_reconciliation_left_behind() %}
     {% if is_incremental() %}
-    insert into intermediate.left_behind (model, project, flow, business_date)
-    select distinct '{{ this.identifier }}', known.project, known.flow, known.business_date
+    insert into intermediate.left_behind (model, reconciliation_key, project, flow, business_date)
+    select distinct '{{ this.identifier }}', known.reconciliation_key, known.project, known.flow, known.business_date
     from intermediate.int_reconciliation__keys_changed as keys
     inner join {{ this }} as known on keys.reconciliation_key = known.reconciliation_key
     left join intermediate.int_reconciliation__judged as judged on known.reconciliation_id = judged.reconciliation_id

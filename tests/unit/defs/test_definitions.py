@@ -77,7 +77,7 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
     for name in asset_nodes(repository):
         layer, relation = name.split("/")
         layers.setdefault(layer, set()).add(relation)
-    schemas = {"raw", "reference", "staging", "intermediate", "marts", "marts_pii", "closing"}
+    schemas = {"raw", "reference", "staging", "intermediate", "breaks", "marts", "marts_pii", "closing"}
     assert set(layers) == schemas | {"publish", "exports", "metabase"}
     assert layers["raw"] == {
         "vima_operations",
