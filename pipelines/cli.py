@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from pipelines.commands import (
     bank,
+    breaks,
     close,
     dashboards,
     doctor,
@@ -71,6 +72,7 @@ app.add_typer(bank.app, name="bank")
 app.add_typer(close.app, name="close")
 app.command()(mirror.mirror)
 app.add_typer(dashboards.app, name="dashboards")
+app.add_typer(breaks.app, name="breaks")
 app.add_typer(payshack.app, name="payshack")
 app.add_typer(quarantine.app, name="quarantine")
 app.command()(doctor.doctor)
