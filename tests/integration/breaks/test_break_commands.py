@@ -1,0 +1,49 @@
+"""`psp breaks` as people run it: a process of its own, over a modelled warehouse."""
+
+import json
+from typing import Any
+
+from tests.integration.breaks.conftest import Orders
+from tests.integration.cli.conftest import Answer, run_psp
+
+
+def test_the_work_list_is_read_worked_and_verified(orders: Orders, tmp_path: Any) -> None:
+    orders.vima("low", "in_process")
+    orders.payshack("low", "Failed")
+    orders.vima("critical", "success", 50_000)
+    orders.payshack("critical", "Failed", 50_000)
+    orders.run(20)
+    environment = {
+        "PSP_DATABASE_URL": orders.warehouse.url,
+        "PSP_HOME": str(tmp_path),
+        "PSP_NOW": orders.now.isoformat(),
+    }
+
+    def psp(*arguments: str) -> Answer:
+        return run_psp("breaks", *arguments, environment=environment)
+
+    listed = json.loads(psp("list", "--json").out)
+    assert listed["found"] == 2
+    assert [row["order_key"] for row in listed["breaks"]] == ["critical", "low"]
+    break_id, other = (row["break_id"] for row in listed["breaks"])
+    assert listed["breaks"][0]["value_at_risk"] == "50000"
+    assert break_id in psp("list", "--severity", "critical").out
+
+    acted = psp("write-off", break_id, other, "nobody-1", "--code", "goodwill", "-m", "gone", "--as", "asha", "--json")
+    assert acted.code == 1
+    rows = json.loads(acted.out)["rows"]
+    assert [row["ok"] for row in rows] == [True, True, False]
+    assert rows[0]["break"]["proposal"] == "write_off"
+    assert rows[1]["break"]["state"] == "written_off"
+    assert rows[2]["kind"] == "UnknownBreak"
+
+    psp("approve", break_id, "--as", "asha").assert_one_error("may not approve", "somebody else")
+    psp("approve", break_id, "--as", "ravi", "--event", "1").assert_one_error("has moved on", "look at it again")
+    assert psp("approve", break_id, "--as", "ravi").code == 0
+    shown = json.loads(psp("show", break_id, "--json").out)
+    assert (shown["break"]["state"], shown["break"]["value_at_risk"]) == ("written_off", "0")
+    assert [event["actor"] for event in shown["events"]] == ["system", "asha", "ravi"]
+    verified = json.loads(psp("verify", "--json").out)
+    assert (verified["ok"], verified["events"]) == (True, 5)
+    psp("verify", "--head", "1:" + "0" * 64).assert_one_error("is not in the chain")
+    assert psp("ack", break_id, other, "--event", "1").code == 2

@@ -1,0 +1,215 @@
+"""R7: what opens, closes and reopens a break, with real models over a real database."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.breaks import actions
+from pipelines.breaks.ledger import Break
+from pipelines.breaks.verification import verify
+from pipelines.core.errors import ModelError
+from pipelines.core.postgres import connect
+from tests.integration.breaks.conftest import START, Orders
+
+
+class Decisions:
+    """What one person decides about the break of an order."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    def act(self, action: Callable[..., Break], key: str, **said: Any) -> Break:
+        """The action, by somebody who knows the newest event."""
+        with connect(self._orders.warehouse.url, role="psp_operator", autocommit=True) as connection:
+            return action(connection, **self._known(key), **said)
+
+    def explain(self, key: str) -> None:
+        """Accept the cause."""
+        self.act(actions.explain, key, reason_code="other", text="we know")
+
+    def match(self, key: str, other: str) -> None:
+        """Both orders are one payment."""
+        partner = self._orders.only(other)
+        named = {"partner_break_id": partner["break_id"], "partner_expected_event_number": partner["last_event_number"]}
+        self.act(actions.force_match, key, reason_code="same_payment", text="typed twice", **named)
+
+    def _known(self, key: str) -> dict[str, Any]:
+        found = self._orders.only(key)
+        named = {"break_id": found["break_id"], "expected_event_number": found["last_event_number"]}
+        return named | {"actor": "asha", "at": self._orders.now}
+
+
+def test_breaks_open_when_comparable_and_close_by_what_arrives(orders: Orders) -> None:
+    """In flight is no break; a side that comes late, a status that catches up, an amount that is corrected close it."""
+    orders.vima("late", "success")
+    orders.vima("lag", "in_process")
+    orders.payshack("lag", "Success")
+    orders.vima("amount", "success", 500)
+    orders.payshack("amount", "Success", 499)
+    orders.vima("reversed", "fail")
+    orders.payshack("reversed", "Success")
+    orders.run(5)
+    assert {row["order_key"] for row in orders.breaks()} == {"amount", "reversed"}
+    orders.run(30)
+    assert {row["order_key"]: row["reason"] for row in orders.breaks()} == {
+        "late": "missing_side",
+        "lag": "status_lag",
+        "amount": "underpaid",
+        "reversed": "late_success",
+    }
+    late = orders.only("late")
+    assert late["opened_at"] == START + timedelta(minutes=30)
+    assert (late["state"], late["value_at_risk"], late["age_seconds"]) == ("open", 500, 0)
+    orders.minute = 40
+    orders.payshack("late", "Success")
+    orders.vima("lag", "success")
+    orders.payshack("amount", "Success", 500)
+    orders.payshack("reversed", "Refunded")
+    orders.run(41)
+    for key, cause in (
+        ("late", "late_arrival"),
+        ("lag", "status_caught_up"),
+        ("amount", "amount_corrected"),
+        ("reversed", "net_zero"),
+    ):
+        closed = orders.only(key)
+        assert (closed["state"], closed["close_cause"], closed["value_at_risk"]) == ("auto_resolved", cause, 0), key
+        assert closed["lateness_seconds"] == 40 * 60
+        assert closed["closed_at"] == START + timedelta(minutes=41)
+
+
+def test_decisions_hold_until_new_data_contradict_them(orders: Orders) -> None:
+    """Explained, forced, written off, excluded, reopened by hand, acknowledged: one order for what becomes of each."""
+    for key in ("holds", "contradicted", "agrees", "reference", "test", "taken", "byhand"):
+        orders.vima(key, "success")
+        orders.payshack(key, "Failed")
+    orders.vima("mine", "success")
+    orders.payshack("yours", "Success")
+    orders.vima("lost", "success")
+    orders.run(30)
+    decide = Decisions(orders)
+    for key in ("holds", "contradicted", "agrees", "reference"):
+        decide.explain(key)
+    decide.act(actions.exclude_test, "test", text="our own phone")
+    decide.act(actions.acknowledge, "taken")
+    decide.match("mine", "yours")
+    decide.act(actions.write_off, "lost", reason_code="goodwill", text="gone")
+    assert sum(row["value_at_risk"] for row in orders.breaks()) == 1000
+    orders.run(31)
+    assert {row["state"] for row in orders.breaks()} == {
+        *("explained", "excluded_test", "acknowledged", "force_matched", "written_off", "open")
+    }
+
+    orders.minute = 40
+    orders.payshack("contradicted", "Tampered")
+    orders.payshack("agrees", "Success")
+    orders.payshack("reference", "Failed", utr="corrected")
+    orders.payshack("test", "Tampered")
+    orders.payshack("taken", "Tampered")
+    orders.payshack("byhand", "Success")
+    orders.payshack("mine", "Success", record="true")
+    orders.payshack("lost", "Success")
+    orders.run(41)
+    outcomes = {row["order_key"]: (row["state"], row["decision"], row["close_cause"]) for row in orders.breaks()}
+    assert outcomes == {
+        "holds": ("explained", "explained", "other"),
+        "contradicted": ("reopened", "explained", None),
+        "agrees": ("auto_resolved", "explained", "status_caught_up"),
+        "reference": ("reopened", "explained", None),
+        "test": ("reopened", "test_excluded", None),
+        "taken": ("acknowledged", None, None),
+        "byhand": ("auto_resolved", None, "status_caught_up"),
+        "mine": ("auto_resolved", "force_matched", "late_arrival"),
+        "yours": ("reopened", "force_matched", None),
+        "lost": ("auto_resolved", "written_off", "late_arrival"),
+    }
+    assert orders.story("contradicted")[-1] == ("reopened", "reopened", "data_changed")
+    assert orders.story("taken")[-1] == ("changed", "acknowledged", None)
+    assert orders.story("mine")[-2:] == [
+        ("reopened", "reopened", "true_counterpart"),
+        ("resolved", "auto_resolved", "late_arrival"),
+    ]
+    assert orders.story("yours")[-1] == ("reopened", "reopened", "forced_match_undone")
+    linked = orders.warehouse.query(
+        "select linked_event_number from marts.fct_break_events where action = 'reopened' and cause = 'data_changed'"
+    )
+    assert {row["linked_event_number"] for row in linked} == {2}
+
+    decide.act(actions.reopen, "byhand", text="the provider says otherwise")
+    orders.run(42)
+    orders.run(43)
+    held = orders.only("byhand")
+    assert (held["state"], held["value_at_risk"]) == ("reopened", 0)
+    orders.minute = 44
+    orders.payshack("byhand", "Success", utr="another")
+    orders.run(45)
+    assert orders.only("byhand")["state"] == "auto_resolved"
+
+    before = orders.breaks()
+    orders.warehouse.rebuild(orders.now)
+    assert [row | {"changed_xid": 0} for row in orders.breaks()] == [row | {"changed_xid": 0} for row in before]
+    with connect(orders.warehouse.url, role="psp_operator", autocommit=True) as connection:
+        assert verify(connection).findings == []
+
+
+def test_time_alone_closes_nothing_and_names_are_of_orders_and_families(orders: Orders) -> None:
+    """A waiting side that lapses, a missing side that comes with another amount, other records under one order."""
+    orders.vima("waits", "user_input_required")
+    orders.payshack("waits", "Failed", transactionType="UPI_COLLECT")
+    orders.vima("twice", "success")
+    orders.vima("again", "in_process", record="v1")
+    orders.payshack("again", "Failed", record="p1")
+    orders.payshack("extra", "Success", record="e1")
+    orders.payshack("extra", "Success", record="e2")
+    orders.vima("extra", "success")
+    orders.run(20)
+    assert orders.only("waits")["severity"] == "low"
+    extra = orders.only("extra")
+    assert (extra["reason"], extra["severity"], extra["outcome"]) == ("duplicate_success", "critical", "missing_vima")
+    orders.run(31)
+    lapsed = orders.only("waits")
+    assert (lapsed["state"], lapsed["is_lapsed"], lapsed["outcome"]) == ("open", True, "matched")
+    assert (lapsed["reason"], lapsed["value_at_risk"]) == ("status_lag", 0)
+    orders.minute = 40
+    orders.vima("waits", "fail")
+    orders.payshack("twice", "Success", 499)
+    orders.vima("again", "fail", record="v1")
+    orders.run(41)
+    assert orders.only("waits")["close_cause"] == "status_caught_up"
+    twice = {row["reason_family"]: row for row in orders.breaks("twice")}
+    assert (twice["presence"]["state"], twice["presence"]["close_cause"]) == ("auto_resolved", "late_arrival")
+    assert (twice["amount"]["state"], twice["amount"]["value_at_risk"]) == ("open", 1)
+    assert twice["amount"]["opened_at"] == orders.now
+    orders.minute = 60
+    orders.vima("again", "success", record="v2")
+    orders.payshack("again", "Tampered", record="p2")
+    orders.run(61)
+    generations = [(row["generation"], row["state"]) for row in orders.breaks("again")]
+    assert generations == [(1, "auto_resolved"), (2, "open")]
+    assert len({row["break_id"].split("-")[0] for row in orders.breaks("again")}) == 1
+
+
+def test_a_run_that_breaks_off_loses_nothing_and_doubles_nothing(orders: Orders) -> None:
+    """The events of a run and what it remembers of the models are one transaction."""
+    orders.payshack("a", "Success")
+    orders.run(30)
+    orders.vima("a", "success", 400)
+    orders.warehouse.query(
+        "create function breaks.cut() returns trigger language plpgsql as $$ begin raise 'cut off'; end $$;"
+        "create trigger cut before insert on breaks.events for each row when (new.action = 'opened')"
+        " execute function breaks.cut()"
+    )
+    with pytest.raises(ModelError, match="int_breaks__transitions"):
+        orders.run(31)
+    assert [row["state"] for row in orders.breaks("a")] == ["open"]
+    orders.warehouse.query("drop trigger cut on breaks.events")
+    orders.run(32)
+    orders.run(33)
+    assert [(row["reason_family"], row["state"]) for row in orders.breaks("a")] == [
+        ("presence", "auto_resolved"),
+        ("amount", "open"),
+    ]
+    assert len(orders.story("a")) == 3
+    assert orders.warehouse.query("select count(*) as n from breaks.wanted_events") == [{"n": 0}]
