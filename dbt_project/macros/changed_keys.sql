@@ -10,18 +10,27 @@
     The tables (intermediate.model_state, intermediate.left_behind) belong to the warehouse's foundation.
 #}
 
+{# A second building of the models beside the marts (schemas shadow_*), always a full refresh: it keeps no state. #}
+{% macro is_shadow() %}
+    {{ return(this.schema.startswith('shadow_')) }}
+{% endmacro %}
+
 {# Pre-hook: note where this run's view of the world begins. #}
 {% macro note_pending(model=none) %}
+    {% if is_shadow() %} select 1 {% else %}
     insert into intermediate.model_state (model, pending_xid)
     values ('{{ model or this.identifier }}', pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
     on conflict (model) do update set pending_xid = excluded.pending_xid
+    {% endif %}
 {% endmacro %}
 
 {# Post-hook, in the transaction of the rows: what was pending is now processed. #}
 {% macro note_processed(model=none) %}
+    {% if is_shadow() %} select 1 {% else %}
     update intermediate.model_state
     set processed_xid = pending_xid
     where model = '{{ model or this.identifier }}'
+    {% endif %}
 {% endmacro %}
 
 {#
@@ -30,15 +39,18 @@
     with, its step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
 #}
 {% macro note_batch() %}
+    {% if is_shadow() %} select 1 {% else %}
     insert into intermediate.model_state (model, pending_xid, processed_xid)
     select '{{ this.identifier }}', pending_xid, pending_xid
     from intermediate.model_state
     where model = 'fct_reconciliation'
     on conflict (model) do update
     set pending_xid = excluded.pending_xid, processed_xid = excluded.processed_xid
+    {% endif %}
 {% endmacro %}
 
 {% macro require_one_batch() %}
+    {% if is_shadow() %} select 1 {% else %}
     do $$
     begin
         if (
@@ -50,6 +62,7 @@
         end if;
     end
     $$
+    {% endif %}
 {% endmacro %}
 
 {#
@@ -98,6 +111,15 @@
     {%- for column in columns %}
     create index on {{ this }} ({{ column }}) where {{ column }} is not null;
     {%- endfor %}
+    {%- endif -%}
+{% endmacro %}
+
+{# Post-hook of fct_reconciliation: what suggestions are sought for. #}
+{% macro index_missing_rows() %}
+    {%- if is_incremental() -%}
+    select 1
+    {%- else -%}
+    create index on {{ this }} (business_date) where outcome in ('missing_vima', 'missing_payshack')
     {%- endif -%}
 {% endmacro %}
 

@@ -23,6 +23,11 @@
         from {{ also_ids }} as also
             {%- endif %}
     ))
+        {%- elif var('first_day', '') %}
+    -- Only some days, and what pairs, attempts and ledgers may reach beyond them.
+    where
+        coalesce(versions.created_at, versions.observed_at) >= date '{{ var("first_day") }}' - interval '3 days'
+        and coalesce(versions.created_at, versions.observed_at) < date '{{ var("last_day") }}' + interval '4 days'
         {%- endif %}
         {%- if not loop.last %}
     union all

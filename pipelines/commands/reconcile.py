@@ -9,6 +9,7 @@ import typer
 from psycopg.rows import dict_row
 from rich.table import Table
 
+from pipelines.commands import rules
 from pipelines.commands.console import Screen
 from pipelines.commands.dates import day_range, parse_day
 from pipelines.commands.parts import running_parts
@@ -49,7 +50,13 @@ MONEY = ("matched_amount", "comparable_amount", "value_at_risk", *BRIDGE)
 Row = dict[str, Any]
 
 
+app = typer.Typer(invoke_without_command=True, subcommand_metavar="[diff ...]")
+app.command()(rules.diff)
+
+
+@app.callback()
 def reconcile(
+    context: typer.Context,
     first: Annotated[
         date | None,
         typer.Option("--from", parser=parse_day, metavar="DAY", help="First business date. Default: a week of days."),
@@ -70,6 +77,8 @@ def reconcile(
 
     Example:  psp reconcile --from 2026-01-10 --to 2026-01-16 --flow payin
     """
+    if context.invoked_subcommand:
+        return
     settings, screen = load_settings(), Screen()
     if first is None and last is None:
         last = settings.clock().astimezone(settings.business_zone).date()

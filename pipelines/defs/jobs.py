@@ -8,6 +8,7 @@ A feed run starts a minute: it runs in its own process without a process per ste
 
 import dagster as dg
 
+from pipelines.defs.model.nightly import EQUALITY
 from pipelines.defs.tags import ALL, BEFORE_BACKFILLS, FEED, MODE, PRIORITY, SOURCE
 
 VIMA = dg.AssetSelection.assets(["raw", "vima_operations"])
@@ -28,7 +29,7 @@ vima_feed_job = dg.define_asset_job(
 
 payshack_feed_job = dg.define_asset_job(
     "payshack_feed_job",
-    selection=PAYSHACK | LAYERS | PUBLISH,
+    selection=(PAYSHACK | LAYERS | PUBLISH) - EQUALITY,
     executor_def=dg.in_process_executor,
     tags={SOURCE: "payshack", MODE: FEED, PRIORITY: BEFORE_BACKFILLS},
     description="PayShack's look-back days and today, then models with tests. Started by payshack_feed_sensor.",
@@ -36,7 +37,7 @@ payshack_feed_job = dg.define_asset_job(
 
 models_job = dg.define_asset_job(
     "models_job",
-    selection=LAYERS | PUBLISH | RAW_CHECKS,
+    selection=(LAYERS | PUBLISH | RAW_CHECKS) - EQUALITY,
     executor_def=dg.in_process_executor,
     tags={PRIORITY: BEFORE_BACKFILLS},
     description="Models with tests, then the announcement; loads nothing. Started by models_sensor when time moves on.",

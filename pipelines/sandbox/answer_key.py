@@ -219,6 +219,7 @@ def _expected(kind: str, order: list[_Leg], row: _Row, now: datetime) -> Expecte
         *(["source_self_inconsistent"] if ours == "U" and row.vima and "contradiction" in row.vima.traits else []),
         *(_amount_reasons(row, difference) if both_money and len(currencies) == 1 else []),
         *_figure_flags(row),
+        *(["fee_variance"] if comparability == "comparable" and _fee_differs(row) else []),
         *(["flow_assumed"] if row.vima and "no_method" in row.vima.traits else []),
         *(["cross_midnight"] if _crosses_midnight(row) else []),
     ]
@@ -321,6 +322,15 @@ def _figure_flags(row: _Row) -> list[str]:
     # Asked against paid inside the source (R4.2), whatever Vima says.
     is_different = leg.status_class == "S" and money.paid is not None and money.paid != money.asked
     return ["requested_paid_differ"] if is_different else []
+
+
+def _fee_differs(row: _Row) -> bool:
+    """The contract charges PayShack's rate on what was asked; a pay-out knows only one amount."""
+    leg = row.payshack
+    if leg is None or leg.status_class != "S":
+        return False
+    asked = _amount(leg) if leg.flow == "payout" else leg.money.asked
+    return leg.money.fee != facts.fee_of(asked or 0)
 
 
 def _crosses_midnight(row: _Row) -> bool:

@@ -155,16 +155,17 @@ def test_time_alone_makes_a_row_comparable_and_never_the_reverse(worlds: Told, p
 
 @pytest.mark.parametrize("portion", SEEN_PORTIONS[1:])
 def test_an_order_keeps_its_name(worlds: Told, portion: int) -> None:
+    # Of one row, that is; a pair by reference carries the name of Vima's order, and further rows that of their record.
     worlds.none(f"""
         with earlier as (
             select flow, project, order_key, max(reconciliation_id) as name from told.seen_{portion - 1}
-            where order_key is not null and match_state <> 'by_reference'
-            group by flow, project, order_key having count(*) = 1
+            where order_key is not null group by flow, project, order_key
+            having count(*) = 1 and bool_and(match_state <> 'by_reference')
         ),
         later as (
             select flow, project, order_key, max(reconciliation_id) as name from told.seen_{portion}
-            where order_key is not null and match_state <> 'by_reference'
-            group by flow, project, order_key having count(*) = 1
+            where order_key is not null group by flow, project, order_key
+            having count(*) = 1 and bool_and(match_state <> 'by_reference')
         )
         select * from earlier inner join later using (flow, project, order_key) where earlier.name <> later.name
     """)

@@ -12,6 +12,7 @@
         post_hook=[
             "{{ note_processed() }}",
             "{{ index_where_present(['review_at', 'awaited_watermark', 'tolerated_difference']) }}",
+            "{{ index_missing_rows() }}",
             "{{ analyze_when_rebuilt() }}",
         ],
         indexes=[
@@ -30,7 +31,7 @@
     'outcome', 'comparability', 'match_state', 'reasons', 'severity', 'exposure', 'exposure_side',
     'vima_transaction_id', 'payshack_transaction_id', 'vima_attempt_ids', 'payshack_attempt_ids',
     'vima_amount', 'payshack_amount', 'vima_status', 'payshack_status',
-    'currency', 'payshack_currency', 'vima_effect', 'payshack_effect', 'tolerated_difference',
+    'currency', 'payshack_currency', 'vima_effect', 'payshack_effect', 'tolerated_difference', 'expected_fee', 'fee_variance',
     'business_date', 'event_at',
     'reconciliation_key', 'review_at', 'awaited_source', 'awaited_watermark',
 ] %}

@@ -73,8 +73,23 @@ def run_models(
     ConflictError when another run does not end, DatabaseError when the database is not there.
     """
     url = database_url(settings)
+    with only_run(url) as connection:
+        return run_models_holding(connection, settings, project=project, depth=depth, select=select, on_event=on_event)
+
+
+def run_models_holding(
+    connection: psycopg.Connection,
+    settings: Settings,
+    *,
+    project: ParsedProject,
+    depth: Depth = "build",
+    select: Sequence[str] = (),
+    on_event: Callable[[Any], None] | None = None,
+) -> ModelReport:
+    """The same for who holds the right to run on `connection` already."""
+    url = database_url(settings)
     began = time.monotonic()
-    with _only_run(url) as connection, environment(dbt_environment(url)):
+    with environment(dbt_environment(url)):
         built_with = content_fingerprint(settings)
         full_refresh = _last_built(connection) != built_with
         arguments = _arguments(settings, depth=depth, select=() if full_refresh else select, full_refresh=full_refresh)
@@ -132,7 +147,7 @@ def dbt_environment(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _only_run(url: str) -> Iterator[psycopg.Connection]:
+def only_run(url: str) -> Iterator[psycopg.Connection]:
     """The right to run the models, held on a session of its own so that it goes with the process."""
     with connect(url, role=TRANSFORMER, autocommit=True, application="psp-models") as connection:
         connection.execute("select set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_SECONDS}s",))

@@ -43,8 +43,11 @@ def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
     jobs = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
     exports = {f"{name}_job" for name in ("finance_close", "finance_transactions", "finance_week")}
     others = {"models_job", "backfill_job", "payshack_sweep_job", "first_load_job"}
-    others |= {"mirror_job", "provisional_close_job"}
+    others |= {"mirror_job", "provisional_close_job", "nightly_equality_job"}
     assert jobs == {*FEED_JOBS, *others, *exports}
+    schedules = {schedule.name: schedule for schedule in repository.schedule_defs}
+    assert schedules["nightly_equality_schedule"].execution_timezone == "Asia/Kolkata"
+    assert schedules["nightly_equality_schedule"].default_status is dg.DefaultScheduleStatus.RUNNING
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
     feeds = {"vima_feed_sensor", "payshack_feed_sensor", "payshack_sweep_sensor"}
     assert set(sensors) == {*feeds, "models_sensor", "run_failure_sensor"}
@@ -53,6 +56,12 @@ def test_loose_jobs_sensors_and_checks_are_found(repository: Any) -> None:
         assert sensor.description, sensor.name
     assert sensors["vima_feed_sensor"].minimum_interval_seconds == 60
     assert sensors["payshack_feed_sensor"].minimum_interval_seconds == 300
+
+
+def test_only_the_nightly_job_compares_with_a_rebuild(repository: Any) -> None:
+    jobs = [job for job in repository.get_all_jobs() if job.name != "__ASSET_JOB"]
+    compares = {job.name for job in jobs if "nightly_equality" in {node.name for node in job.nodes}}
+    assert compares == {"nightly_equality_job"}
 
 
 def test_lineage_joins_the_raw_assets_with_the_models(repository: Any) -> None:

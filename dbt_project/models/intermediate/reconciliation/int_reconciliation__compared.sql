@@ -90,6 +90,7 @@ joined as (
         payshack.refunded_amount as payshack_refunded_amount,
         vima.fee as vima_fee,
         payshack.fee as payshack_fee,
+        case when payshack.effective_class = 'S' then payshack.expected_fee end as expected_fee,
         coalesce(vima.effective_class = 'S' and vima.requested_amount <> vima.paid_amount, false)
         or coalesce(payshack.effective_class = 'S' and payshack.requested_amount <> payshack.paid_amount, false)
             as is_requested_paid_different,
@@ -164,12 +165,16 @@ looked_up as (
             joined.flow = pair_matrix.flow
             and joined.vima_class = pair_matrix.vima_class
             and joined.payshack_class = pair_matrix.payshack_class
+            and {{ in_force('pair_matrix', business_date('joined.event_at')) }}
     left join pending_ttls as by_type
         on joined.flow = by_type.flow and joined.transaction_type = by_type.transaction_type
     left join pending_ttls as by_default
         on joined.flow = by_default.flow and by_default.transaction_type = 'default'
     left join tolerances
-        on joined.project = tolerances.project and joined.vima_currency = tolerances.currency
+        on
+            joined.project = tolerances.project
+            and joined.vima_currency = tolerances.currency
+            and {{ in_force('tolerances', business_date('joined.event_at')) }}
 
 ),
 
@@ -246,6 +251,9 @@ select
     compared.payshack_refunded_amount,
     compared.vima_fee,
     compared.payshack_fee,
+    compared.expected_fee,
+    -- Apart from the payment's own comparison: a fee never makes a break of it (R4.5).
+    compared.payshack_fee - compared.expected_fee as fee_variance,
     compared.utr,
     compared.rrn,
     compared.payshack_placed_at,

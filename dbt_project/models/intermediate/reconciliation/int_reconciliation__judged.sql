@@ -7,7 +7,7 @@
     )
 }}
 
-{# The mart is read by name and not by ref: it is downstream, and its previous state is what is wanted here. #}
+{# The mart is read by name: it is downstream, and its previous state is what is wanted here. #}
 {% set incremental = reads_changes_only('marts', 'fct_reconciliation') %}
 
 with
@@ -194,18 +194,18 @@ reasoned as (
 
     select
         typed.*,
-        -- In the order of the reasons seed: key, duplicates, presence, currency, status, amount, time.
+        -- In the order of the reasons seed.
         array_remove(
             array[
                 case when typed.order_key is null then 'no_key' end,
                 case when typed.is_key_collision then 'key_collision' end,
                 case when typed.is_counterpart_quarantined then 'counterpart_quarantined' end,
-                case when typed.match_state = 'ambiguous' then 'ambiguous_reference' end,
-                case when typed.match_state = 'by_reference' then 'matched_by_reference' end,
+                case typed.match_state when 'ambiguous' then 'ambiguous_reference' end,
+                case typed.match_state when 'by_reference' then 'matched_by_reference' end,
                 case when typed.is_duplicate_success then 'duplicate_success' end,
                 case when typed.is_duplicate_utr then 'duplicate_utr' end,
+                case when typed.outcome in ('missing_vima', 'missing_payshack') then 'missing_side' end,
                 case
-                    when typed.outcome in ('missing_vima', 'missing_payshack') then 'missing_side'
                     when typed.comparability = 'informational' and typed.matrix_reason = 'not_sent' then 'not_sent'
                 end,
                 case when typed.is_currency_different then 'currency_mismatch' end,
@@ -222,11 +222,11 @@ reasoned as (
                 case when typed.is_tolerance_cap_passed then 'tolerance_cap_passed' end,
                 case when typed.is_requested_paid_different then 'requested_paid_differ' end,
                 case when typed.is_paid_amount_missing then 'paid_amount_missing' end,
+                case when typed.comparability = 'comparable' and typed.fee_variance <> 0 then 'fee_variance' end,
                 case when typed.is_flow_assumed then 'flow_assumed' end,
                 case
                     when
-                        {{ business_date('typed.vima_created_at') }}
-                        <> {{ business_date('typed.payshack_created_at') }}
+                        {{ business_date('typed.vima_created_at') }} <> {{ business_date('typed.payshack_created_at') }}
                         then 'cross_midnight'
                 end
             ],
@@ -287,6 +287,8 @@ select
     reasoned.payshack_currency,
     reasoned.vima_effect,
     reasoned.payshack_effect,
+    reasoned.expected_fee,
+    reasoned.fee_variance,
     case when reasoned.is_within_tolerance then reasoned.difference end as tolerated_difference,
     reasoned.business_date,
     reasoned.event_at,

@@ -33,6 +33,12 @@ class_words as (
 
 ),
 
+rate_cards as (
+
+    select * from {{ ref('rate_cards') }}
+
+),
+
 parameters as (
 
     select minutes * 60 as pair_distance_seconds
@@ -172,6 +178,13 @@ select
     effective.paid_amount,
     effective.refunded_amount,
     effective.fee,
+    -- What the contract of its day charges, rounded half up to the minor unit.
+    trim_scale(
+        floor(
+            effective.requested_amount * power(10::numeric, effective.minor_unit_exponent) * rate_cards.percent / 100
+            + rate_cards.fixed_minor + 0.5
+        ) / power(10::numeric, effective.minor_unit_exponent)
+    ) as expected_fee,
     effective.utr,
     effective.rrn,
     effective.is_paid_amount_missing,
@@ -181,3 +194,10 @@ select
 from effective
 inner join class_words
     on effective.effective_class = class_words.status_class
+left join rate_cards
+    on
+        effective.source = rate_cards.provider
+        and effective.project = rate_cards.project
+        and effective.flow = rate_cards.flow
+        and effective.currency = rate_cards.currency
+        and {{ in_force('rate_cards', business_date('effective.placed_at')) }}

@@ -72,7 +72,9 @@ classified as (
     left join currencies
         on extracted.currency = currencies.currency
     left join status_classes
-        on lower(extracted.status_raw) = status_classes.status_word
+        on
+            lower(extracted.status_raw) = status_classes.status_word
+            and {{ in_force('status_classes', record_date('extracted')) }}
     left join client_projects
         on extracted.client_name = client_projects.client_name
 

@@ -103,10 +103,12 @@ classified as (
         on
             extracted.flow = by_payment.flow
             and lower(extracted.payment_status) = by_payment.status_word
+            and {{ in_force('by_payment', record_date('extracted')) }}
     left join status_classes as by_current
         on
             extracted.flow = by_current.flow
             and lower(extracted.current_status) = by_current.status_word
+            and {{ in_force('by_current', record_date('extracted')) }}
 
 )
 
