@@ -238,10 +238,7 @@ reasoned as (
                 then coalesce(typed.vima_amount, typed.payshack_amount, 0)
             when typed.outcome = 'discrepancy_amount' and not {{ nets_differ('typed') }}
                 then coalesce(abs(typed.difference), typed.vima_amount, typed.payshack_amount, 0)
-            when
-                'C' in (typed.vima_class, typed.payshack_class)
-                or 'T' in (typed.vima_class, typed.payshack_class)
-                or 'U' in (typed.vima_class, typed.payshack_class)
+            when array['C', 'T', 'U'] && array[typed.vima_class, typed.payshack_class]
                 then coalesce(greatest(typed.vima_amount, typed.payshack_amount), 0)
             else abs(typed.vima_effect - typed.payshack_effect)
         end as exposure
