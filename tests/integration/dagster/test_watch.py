@@ -139,7 +139,8 @@ def stale(platform: Platform) -> tuple[Any, bool]:
     with platform.connect() as connection:
         row = connection.execute(freshness.QUERY.encode(), freshness.parameters(settings)).fetchone()
     assert row is not None
-    return row[0], row[1]
+    found = freshness.Freshness(as_of=row[0], stale_at=row[1])
+    return found.as_of, found.is_stale(settings.clock())
 
 
 def test_a_quiet_source_is_not_called_stale(

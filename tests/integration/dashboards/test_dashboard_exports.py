@@ -1,6 +1,7 @@
 """Scheduled files hold every row of the mart, exactly, and the asset that writes them says when they do not."""
 
 import csv
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -50,8 +51,8 @@ def test_a_file_holds_every_row_of_its_days_exactly(loaded_settings: Settings, t
     found = rows_of(text)
     assert sum(Decimal(row["amount"]) for row in found) == truth[1]
     assert {row["business_date"] for row in found} == {"2026-01-14"}
-    sheet = openpyxl.load_workbook(book, read_only=True).worksheets[0]
-    cells = list(sheet.iter_rows(values_only=True))
+    with closing(openpyxl.load_workbook(book, read_only=True)) as workbook:
+        cells = list(workbook.worksheets[0].iter_rows(values_only=True))
     assert len(cells) - 1 == truth[0]
     column = cells[0].index("amount")
     assert sum(Decimal(str(row[column])) for row in cells[1:]) == truth[1]

@@ -126,12 +126,14 @@ def test_a_row_that_moves_leaves_one_day_and_comes_into_the_other(
 
 
 def test_a_report_is_written_where_it_differs(mirrored: Settings, database: psycopg.Connection) -> None:
-    row = database.execute("select min(business_date)::text from marts.rpt_metrics_daily").fetchone()
+    row = database.execute("select min(business_date)::text from marts.rpt_reconciliation_daily").fetchone()
     assert row is not None
-    database.execute("update marts.rpt_metrics_daily set fee_amount = fee_amount + 1 where business_date = %s", row)
+    database.execute(
+        "update marts.rpt_reconciliation_daily set matched_amount = matched_amount + 1 where business_date = %s", row
+    )
 
     assert refresh_mirror(mirrored).parts_written == 1
-    question = "select sum(fee_amount) from rpt_metrics_daily"
+    question = "select sum(matched_amount) from rpt_reconciliation_daily"
     assert asked(mirrored, question) == database.execute(question.replace("rpt", "marts.rpt").encode()).fetchall()
 
 
