@@ -20,6 +20,7 @@ from pipelines.sidecar.live import Feed
 from pipelines.sidecar.remembered import Remembered, Revision
 from pipelines.sidecar.routes import (
     breakdowns,
+    breaks,
     dashboards,
     export,
     health,
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.database = database
             app.state.gate = Gate(KeyRing(settings))
             app.state.health = health.HealthCheck(database, dagster)
+            app.state.revision = revision
             app.state.remembered = Remembered(settings, database, revision)
             app.state.transactions = Lister(fact="fct_transactions", row=Transaction, unique="transaction_id")
             app.state.reconciliations = Lister(
@@ -100,7 +102,19 @@ def create_app(settings: Settings) -> FastAPI:
     api = APIRouter(
         prefix="/api/v1", responses={code: {"model": ErrorAnswer} for code in (400, 401, 403, 404, 429, 503)}
     )
-    for topic in (health, transactions, metrics, trends, breakdowns, heatmap, reconciliation, sync, export, live):
+    for topic in (
+        health,
+        transactions,
+        metrics,
+        trends,
+        breakdowns,
+        heatmap,
+        reconciliation,
+        breaks,
+        sync,
+        export,
+        live,
+    ):
         api.include_router(topic.router)
     app.include_router(api)
     app.include_router(live.socket_router)

@@ -14,7 +14,7 @@ from psycopg import sql
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from pipelines.sidecar.answers import Strict
-from pipelines.sidecar.shapes import Comparability, Discrepancy, Flow, Outcome, Severity, Source, Status
+from pipelines.sidecar.shapes import BreakState, Comparability, Discrepancy, Flow, Outcome, Severity, Source, Status
 
 MAX_LIMIT = 100
 MAX_PAGE = 10_000_000
@@ -46,6 +46,8 @@ class Filters(Strict):
     """Filters over one relation. `conditions` says what each field means in SQL, by the field's own name."""
 
     conditions: ClassVar[Mapping[str, str]] = {}
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
+    """Filters that look into another relation, which changes at other times."""
 
     from_date: BusinessDate | None = None
     to_date: BusinessDate | None = None
@@ -136,8 +138,13 @@ class DiscrepancyFilters(SummaryFilters):
         **SummaryFilters.conditions,
         "type": "outcome = any(%(type)s)",
         "severity": "severity = any(%(severity)s)",
+        "state": "reconciliation_id = any(array("
+        "select breaks.reconciliation_id from marts.fct_breaks as breaks where breaks.state = any(%(state)s)))",
     }
 
+    elsewhere: ClassVar[frozenset[str]] = frozenset({"state"})
+
+    state: Annotated[list[BreakState], Field(default_factory=list, description="State of a break of the row")]
     type: Many[Discrepancy]
     severity: Many[Severity]
 
@@ -154,6 +161,7 @@ class ReconciliationFilters(SummaryFilters):
         "comparability": "comparability = any(%(comparability)s)",
     }
 
+    state: Annotated[list[BreakState], Field(default_factory=list, description="State of a break of the row")]
     type: Many[Outcome]
     severity: Many[Severity]
     comparability: Many[Comparability]

@@ -5,6 +5,7 @@ the transaction that last wrote it (`changed_xid`, indexed), so the greatest tel
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -46,6 +47,13 @@ FEW = sql.SQL(
 FEW_ROWS = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Rows(Draft):
+    """A page, as rows that a route may still add to."""
+
+    data: list[Row]
+
+
 class Lister:
     """Reads pages of one fact, whose rows are told apart by `unique`."""
 
@@ -54,12 +62,12 @@ class Lister:
         self._columns, self._unique = columns(row), unique
         self._totals: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    async def page(self, reader: Reader, filters: Filters, page: Page, sort_by: str) -> Draft:
+    async def page(self, reader: Reader, filters: Filters, page: Page, sort_by: str) -> Rows:
         """The rows of the page, and how many there are on all pages."""
         where, used = filters.where(), filters.used()
         question = repr(sorted(used.items()))
         version = await reader.total(VERSION.format(relation=self._relation), {})
-        total = self._known(question, version)
+        total = None if used.keys() & filters.elsewhere else self._known(question, version)
         if used and (total is None or total <= FEW_ROWS):
             few = await self._few(reader, filters, page, sort_by)
             if few is not None:
@@ -70,7 +78,7 @@ class Lister:
             total = await reader.total(COUNT.format(relation=self._relation, where=where), used)
             self._keep(question, version, total)
         window = page.window(total)
-        rows = []
+        rows: list[Row] = []
         if window.limit:
             query = LIST.format(
                 columns=self._columns,
@@ -81,7 +89,7 @@ class Lister:
                 order=page.ordering(sort_by, self._unique),
             )
             rows = await reader.rows(query, used | {"limit": window.limit, "offset": window.offset})
-        return Draft(rows, paging(page=page.page, limit=page.limit, total=total))
+        return Rows(rows, paging(page=page.page, limit=page.limit, total=total))
 
     async def _few(self, reader: Reader, filters: Filters, page: Page, sort_by: str) -> tuple[list[Row], int] | None:
         """The rows and the total, or None when there are more than a few."""

@@ -21,6 +21,17 @@ Discrepancy = Literal["discrepancy_amount", "discrepancy_status", "missing_vima"
 Outcome = Literal["matched", "discrepancy_amount", "discrepancy_status", "missing_vima", "missing_payshack"]
 Comparability = Literal["comparable", "in_flight", "not_yet_comparable", "informational"]
 Severity = Literal["critical", "high", "medium", "low"]
+BreakState = Literal[
+    "open",
+    "acknowledged",
+    "pending_provider",
+    "reopened",
+    "auto_resolved",
+    "explained",
+    "force_matched",
+    "written_off",
+    "excluded_test",
+]
 
 
 class Transaction(Strict):
@@ -100,6 +111,65 @@ class Reconciliation(Strict):
     review_at: datetime | None
     awaited_source: Source | None
     awaited_watermark: datetime | None
+
+
+class BreakRow(Strict):
+    """One break as it stands (marts.fct_breaks). `proposal` waits for a second person."""
+
+    break_id: str
+    generation: int
+    reconciliation_id: str
+    flow: Flow
+    project: str | None
+    currency: str | None
+    order_key: str | None
+    outcome: Outcome | None
+    reason: str | None
+    reasons: list[str] | None
+    reason_family: str | None
+    severity: Severity | None
+    state: BreakState
+    owner: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    close_cause: str | None
+    aging_bucket: str
+    is_aged_t1: bool
+    is_aged_t5: bool
+    sla_due_at: datetime | None
+    exposure: Amount | None
+    exposure_side: str | None
+    value_at_risk: Amount | None
+    business_date: date | None
+    event_at: datetime | None
+    vima_transaction_id: str | None
+    payshack_transaction_id: str | None
+    proposal: str | None
+    partner_break_id: str | None
+    last_event_number: int
+
+
+class BreakEvent(Strict):
+    """Something that happened to a break (marts.fct_break_events); never changed, never removed."""
+
+    break_id: str
+    event_number: int
+    at: datetime
+    actor: str
+    action: str
+    from_state: str | None
+    to_state: BreakState
+    cause: str | None
+    text: str | None
+    evidence_hash: str | None
+    previous_hash: str
+    event_hash: str
+
+
+class Discrepant(Reconciliation):
+    """A row that disagrees, and its breaks, the newest first; none until the models have opened one."""
+
+    breaks: list[BreakRow]
 
 
 class DailyMetrics(Strict):

@@ -18,7 +18,7 @@ from pipelines.sidecar.listings import Lister
 from pipelines.sidecar.periods import Period, period_of
 from pipelines.sidecar.remembered import NOT_CHANGED, Draft, remembered
 from pipelines.sidecar.runs import Operator
-from pipelines.sidecar.shapes import Amount, Amounts, Reconciliation
+from pipelines.sidecar.shapes import Amount, Amounts, BreakRow, Discrepant, columns
 
 router = APIRouter(prefix="/reconciliation", tags=["reconciliation"])
 
@@ -70,6 +70,11 @@ BRIDGE = sql.SQL(
     order by currency, position, cause
     """
 )
+
+
+BREAKS = sql.SQL(
+    "select {} from marts.fct_breaks where reconciliation_id = any(%(ids)s) order by reconciliation_id, generation desc"
+).format(columns(BreakRow))
 
 
 class SummaryQuery(SummaryFilters):
@@ -150,11 +155,21 @@ async def summary(request: Request, caller: ReadCaller, asked: Annotated[Summary
     return await remembered(request, within, made)
 
 
-@router.get("/discrepancies", response_model=Listing[Reconciliation], responses=NOT_CHANGED)
+@router.get("/discrepancies", response_model=Listing[Discrepant], responses=NOT_CHANGED)
 async def discrepancies(request: Request, caller: ReadCaller, asked: Annotated[DiscrepancyQuery, Query()]) -> Response:
     """Rows whose two sides disagree or of which one is missing, one page of them."""
     lister: Lister = request.app.state.reconciliations
-    return await remembered(request, asked, lambda reader: lister.page(reader, asked, asked, asked.sort_by))
+
+    async def made(reader: Reader) -> Draft:
+        draft = await lister.page(reader, asked, asked, asked.sort_by)
+        rows = draft.data
+        found = await reader.rows(BREAKS, {"ids": [row["reconciliation_id"] for row in rows]}) if rows else []
+        of_row: dict[str, list[dict[str, Any]]] = {}
+        for row in found:
+            of_row.setdefault(row["reconciliation_id"], []).append(row)
+        return Draft([row | {"breaks": of_row.get(row["reconciliation_id"], [])} for row in rows], draft.page)
+
+    return await remembered(request, asked, made)
 
 
 class RunRequest(Strict):

@@ -17,7 +17,7 @@ from pipelines.sidecar.answers import Answer, ErrorAnswer, Listing
 from pipelines.sidecar.app import create_app
 from pipelines.sidecar.routes.sync import SyncState
 from pipelines.sidecar.routes.transactions import TransactionDetail
-from pipelines.sidecar.shapes import Reconciliation, Transaction
+from pipelines.sidecar.shapes import Discrepant, Transaction
 from tests.integration.sidecar.conftest import eventually
 
 HOSTILE = [
@@ -112,7 +112,7 @@ def test_a_large_amount_keeps_all_its_digits(api: httpx.Client) -> None:
 
 def test_answers_have_the_shape_that_the_docs_promise(api: httpx.Client) -> None:
     Listing[Transaction].model_validate_json(api.get("/transactions").content)
-    Listing[Reconciliation].model_validate_json(api.get("/reconciliation/discrepancies").content)
+    Listing[Discrepant].model_validate_json(api.get("/reconciliation/discrepancies").content)
     Answer[SyncState].model_validate_json(api.get("/sync/status").content)
     Answer[TransactionDetail].model_validate_json(api.get("/transactions/payshack:payin:T00013").content)
     ErrorAnswer.model_validate_json(api.get("/transactions/none").content)
