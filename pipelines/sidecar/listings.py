@@ -71,9 +71,9 @@ class Lister:
         if used and (total is None or total <= FEW_ROWS):
             few = await self._few(reader, filters, page, sort_by)
             if few is not None:
-                rows, total = few
+                found, total = few
                 self._keep(question, version, total)
-                return Draft(rows, paging(page=page.page, limit=page.limit, total=total))
+                return Rows(found, paging(page=page.page, limit=page.limit, total=total))
         if total is None:
             total = await reader.total(COUNT.format(relation=self._relation, where=where), used)
             self._keep(question, version, total)
