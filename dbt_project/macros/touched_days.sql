@@ -9,17 +9,6 @@
     where model = 'fct_reconciliation' and changed_xid >= {{ processed_xid() }}
 {% endmacro %}
 
-{# Days of fct_transactions of which a row came, changed or went since `this` last looked. #}
-{% macro touched_transaction_days() %}
-    select business_date, source
-    from {{ ref('fct_transactions') }}
-    where changed_xid >= {{ processed_xid() }}
-    union
-    select business_date, source
-    from intermediate.left_behind
-    where model = 'int_transactions__current' and changed_xid >= {{ processed_xid() }}
-{% endmacro %}
-
 {# Pre-hooks: a touched day is written anew as a whole, so what it held before goes first, in the same transaction. #}
 {% macro drop_touched_reconciliation_days() %}
     {% if is_incremental() %}
@@ -29,16 +18,6 @@
         report.business_date = touched.business_date
         and report.project = touched.project
         and report.flow = touched.flow
-    {% else %}
-    select 1
-    {% endif %}
-{% endmacro %}
-
-{% macro drop_touched_transaction_days() %}
-    {% if is_incremental() %}
-    delete from {{ this }} as report
-    using ({{ touched_transaction_days() }}) as touched
-    where report.business_date = touched.business_date and report.source = touched.source
     {% else %}
     select 1
     {% endif %}

@@ -4,7 +4,7 @@ Every writer first takes the end of the one chain (`begin`), reads, decides, app
 one after the other, and the second sees what the first has done. Amounts are Decimal in major units, times aware UTC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -136,15 +136,6 @@ def read_events(connection: psycopg.Connection[Any], break_id: str) -> list[Even
             (break_id,),
         )
         return cursor.fetchall()
-
-
-def read_evaluation(connection: psycopg.Connection[Any], break_id: str) -> Mapping[str, Any]:
-    """What reconciliation last said of the break's row. Raises UnknownBreak."""
-    row = connection.execute("select evaluation from breaks.state where break_id = %s", (break_id,)).fetchone()
-    if row is None:
-        raise UnknownBreak(f"There is no break {break_id}.", fix="`psp breaks list` shows those that are open")
-    evaluation: Mapping[str, Any] = row[0]
-    return evaluation
 
 
 def require_newest(found: Break, expected_event_number: int) -> None:

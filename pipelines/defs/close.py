@@ -9,9 +9,7 @@ import dagster as dg
 
 from pipelines.core.settings import load_settings
 from pipelines.defs.failures import told_plainly
-from pipelines.defs.model.translator import DATA_OWNER
-
-FINANCE = "finance-data@example.com"
+from pipelines.defs.model.translator import DATA_OWNER, FINANCE_OWNER
 
 brought = [
     dg.AssetSpec(
@@ -31,7 +29,7 @@ brought = [
         key=["closing", "adjustments"],
         description="One row per change of a row after its day's final close; written by each run of the models.",
         group_name="closing",
-        owners=[FINANCE],
+        owners=[FINANCE_OWNER],
         kinds={"postgres"},
         tags={"layer": "closing"},
     )
@@ -41,7 +39,7 @@ brought = [
 @dg.asset(
     key=["closing", "day_closes"],
     group_name="closing",
-    owners=[FINANCE],
+    owners=[FINANCE_OWNER],
     kinds={"postgres", "dbt"},
     tags={"layer": "closing"},
     description="One row per signed close of a business date. A run makes the provisional closes that are missing.",

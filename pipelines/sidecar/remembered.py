@@ -13,7 +13,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -156,9 +155,3 @@ async def remembered(request: Request, question: object, make: Make) -> Response
     """The answer of this process's memory; for routes."""
     memory: Remembered = request.app.state.remembered
     return await memory.answer(request, question, make)
-
-
-def now_of(request: Request) -> datetime:
-    """The platform's clock."""
-    settings: Settings = request.app.state.settings
-    return settings.clock()

@@ -5,7 +5,8 @@ Written by int_breaks__transitions in its own transaction and by people; a depen
 
 import dagster as dg
 
-FINANCE = "finance-data@example.com"
+from pipelines.defs.model.translator import FINANCE_OWNER
+
 TABLES = {
     "events": "One row per event of a break, append-only, each with the hash of the one before it.",
     "state": "One row per break, the fold of its events, written with them.",
@@ -17,7 +18,7 @@ break_log = [
         key=["breaks", table],
         description=description,
         group_name="reconciliation",
-        owners=[FINANCE],
+        owners=[FINANCE_OWNER],
         kinds={"postgres"},
         tags={"layer": "breaks"},
     )

@@ -8,6 +8,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 from pipelines.defs.tags import MATERIALIZED
 
 DATA_OWNER = "data-platform@example.com"
+FINANCE_OWNER = "finance-data@example.com"
 
 Node = Mapping[str, Any]
 

@@ -1,60 +1,8 @@
 {{ config(materialized='view', group='reporting') }}
 
-with
-
-segments as (
-
-    select * from {{ ref('fct_segments_daily') }}
-
-),
-
-trust as (
-
-    select * from {{ ref('rpt_trust') }}
-
-),
-
-reconciliation as (
-
-    select * from {{ ref('rpt_reconciliation_daily') }}
-
-),
-
-counted as (
-
-    select
-        business_date,
-        source,
-        project,
-        flow,
-        currency,
-        amount_band,
-        {{- summed_measures() }}
-    from segments
-    group by business_date, source, project, flow, currency, amount_band
-
-)
-
-select
-    counted.business_date,
-    counted.source,
-    counted.project,
-    counted.flow,
-    counted.currency,
-    counted.amount_band,
-    {{ amount_band_name('counted.amount_band') }} as amount_band_name,
-    {{- listed_measures('counted') }}
-    {{- success_rates('counted') }},
-    round(counted.success_amount / nullif(counted.success_count, 0), 4) as average_ticket,
-    {{ seconds_percentile('counted', 0.5) }} as seconds_to_final_p50,
-    {{ seconds_percentile('counted', 0.95) }} as seconds_to_final_p95,
-    {{ trust_columns('counted', 'trust', 'reconciliation') }}
-from counted
-left join trust
-    on counted.source = trust.source and counted.flow = trust.flow
-left join reconciliation
-    on
-        counted.business_date = reconciliation.business_date
-        and counted.project = reconciliation.project
-        and counted.flow = reconciliation.flow
-        and counted.currency = reconciliation.currency
+{{
+    segments_reported(
+        ['business_date', 'source', 'project', 'flow', 'currency', 'amount_band'],
+        caption=amount_band_name('counted.amount_band') ~ ' as amount_band_name,',
+    )
+}}
