@@ -20,8 +20,14 @@
     union
     select other.reconciliation_key
     from {{ name }}
-    inner join transactions as own
-        on {{ name }}.reconciliation_key = own.reconciliation_key
+    -- The planner takes the keys of a recursion for many and would read all records: `offset` keeps it to
+    -- the index of each key.
+    cross join lateral (
+        select records.flow, records.source, records.utr, records.rrn
+        from transactions as records
+        where records.reconciliation_key = {{ name }}.reconciliation_key
+        offset 0
+    ) as own
     cross join lateral unnest(array[own.utr, own.rrn]) as reference (value)
     cross join lateral ({{ records_with_reference('reference.value') }}) as other
     where other.flow = own.flow and other.source <> own.source

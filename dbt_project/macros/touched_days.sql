@@ -22,3 +22,38 @@
     select 1
     {% endif %}
 {% endmacro %}
+
+{#
+    CTEs `touched` and `affected`: the rows of fct_reconciliation in touched days, and all of them in a full refresh.
+    Day by day through the index of the days: `offset` keeps the planner, which cannot know how few days there are, from
+    reading the history instead.
+#}
+{% macro affected_reconciliations(touched=none) -%}
+{% if is_incremental() -%}
+touched as (
+
+    {{ touched or touched_reconciliation_days() }}
+
+),
+
+{% endif -%}
+affected as (
+
+    select reconciliations.*
+    {% if is_incremental() -%}
+    from touched
+    cross join lateral (
+        select rows_of_the_day.*
+        from {{ ref('fct_reconciliation') }} as rows_of_the_day
+        where
+            rows_of_the_day.business_date = touched.business_date
+            and rows_of_the_day.project = touched.project
+            and rows_of_the_day.flow = touched.flow
+        offset 0
+    ) as reconciliations
+    {%- else -%}
+    from {{ ref('fct_reconciliation') }} as reconciliations
+    {%- endif %}
+
+)
+{%- endmacro %}

@@ -59,7 +59,7 @@ RULES = (
     """,
     """
     insert into reference.amount_tolerances (project, currency, tolerance_minor, daily_cap_minor)
-    select distinct name, 'INR', 100, 900 from told.all_versions inner join told.worlds using (world)
+    select distinct name, 'INR', 100, 250 from told.all_versions inner join told.worlds using (world)
     where worlds.is_tolerant
     """,
     """

@@ -31,11 +31,13 @@ MIRRORED = {
     "underpaid": "overpaid",
     "overpaid": "underpaid",
 }
-# What sides, flows and days may say otherwise: who loses, the words of the matrix, and where midnight falls.
+# What sides, flows and days may say otherwise: who loses, the words of the matrix, where midnight falls, and which of
+# the day's tolerated differences are the newest, for the time of a payment is Vima's.
 OWN_REASONS = (
-    "select reason from reference.reconciliation_reasons"
-    " where family not in ('status', 'time') and reason not in ('not_sent', 'paid_amount_missing', 'flow_assumed')"
+    "select reason from reference.reconciliation_reasons where family not in ('status', 'time')"
+    " and reason not in ('not_sent', 'paid_amount_missing', 'flow_assumed', 'tolerance_cap_passed')"
 )
+OWN_OUTCOME = "(case when tolerated_difference is null then outcome end)"
 
 
 def mirrored(value: str) -> str:
@@ -112,13 +114,13 @@ def test_swapped_sides_and_shifted_times_give_the_mirrored_types(worlds: Told) -
     worlds.none(f"""
         with a as (
             select concat_ws(',', coalesce(vima, '-'), coalesce(payshack, '-')) as legs,
-                row(flow, order_key, match_state, outcome, comparability, vima_attempts, payshack_attempts, vima_amount,
-                    payshack_amount, abs(tolerated_difference), {own_reasons("reasons")})::text as said
+                row(flow, order_key, match_state, {OWN_OUTCOME}, comparability, vima_attempts, payshack_attempts,
+                    vima_amount, payshack_amount, abs(tolerated_difference), {own_reasons("reasons")})::text as said
             from told.rows where prefix = 'a'
         ),
         c as (
             select concat_ws(',', coalesce(payshack, '-'), coalesce(vima, '-')) as legs,
-                row(flow, order_key, match_state, {mirrored("outcome")}, comparability, payshack_attempts,
+                row(flow, order_key, match_state, {mirrored(OWN_OUTCOME)}, comparability, payshack_attempts,
                     vima_attempts, payshack_amount, vima_amount, abs(tolerated_difference),
                     {own_reasons("reasons", mirrored("reason"))})::text as said
             from told.rows where prefix = 'c'

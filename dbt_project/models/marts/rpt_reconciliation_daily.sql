@@ -12,33 +12,7 @@
 
 with
 
-reconciliations as (
-
-    select * from {{ ref('fct_reconciliation') }}
-
-),
-
-{% if is_incremental() %}
-touched as (
-
-    {{ touched_reconciliation_days() }}
-
-),
-
-{% endif %}
-affected as (
-
-    select reconciliations.*
-    from reconciliations
-    {% if is_incremental() %}
-    inner join touched
-        on
-            reconciliations.business_date = touched.business_date
-            and reconciliations.project = touched.project
-            and reconciliations.flow = touched.flow
-    {% endif %}
-
-),
+{{ affected_reconciliations() }},
 
 -- A row that names two currencies enters the money of each, and is counted once, under Vima's.
 entries as (

@@ -39,71 +39,91 @@ parameters as (
 
 ),
 
--- Vima's records are looked at first: few of them, if any, bring a reference.
-vima_references as (
+-- Every question below is a join by equality: an OR between two columns, or a list from a subquery, would be searched
+-- through once per record.
+leg_references as (
 
     select distinct
         legs.transaction_id,
+        legs.source,
         reference.value
     from legs
     cross join lateral unnest(array[legs.utr, legs.rrn]) as reference (value)
-    where legs.source = 'vima' and reference.value is not null and coalesce(legs.utr, legs.rrn) is not null
-
-),
-
-payshack_references as (
-
-    select distinct
-        legs.transaction_id,
-        reference.value
-    from legs
-    cross join lateral unnest(array[legs.utr, legs.rrn]) as reference (value)
-    where legs.source = 'payshack' and reference.value = any(array(select vima_references.value from vima_references))
+    where reference.value is not null
 
 ),
 
 shared as (
 
-    select distinct
-        vima_references.transaction_id as vima_transaction_id,
-        payshack_references.transaction_id as payshack_transaction_id,
-        vima_references.value
-    from vima_references
-    inner join payshack_references
-        on vima_references.value = payshack_references.value
+    select
+        vima.transaction_id as vima_transaction_id,
+        payshack.transaction_id as payshack_transaction_id,
+        vima.value
+    from leg_references as vima
+    inner join leg_references as payshack
+        on vima.value = payshack.value and payshack.source = 'payshack'
+    where vima.source = 'vima'
 
 ),
 
--- Only what the key has left alone: a success without a counterpart, or a side of which no record has one.
-alone as (
+-- What the key has left alone, and what it may not give away.
+paired as (
+
+    select vima_transaction_id as transaction_id
+    from pairs
+    union all
+    select payshack_transaction_id
+    from pairs
+
+),
+
+sharing as (
+
+    select vima_transaction_id as transaction_id
+    from shared
+    union
+    select payshack_transaction_id
+    from shared
+
+),
+
+unpaired as (
 
     select legs.*
-    from legs
+    from sharing
+    inner join legs
+        on sharing.transaction_id = legs.transaction_id
+    where
+        not exists (
+            select 1
+            from paired
+            where paired.transaction_id = legs.transaction_id
+        )
+
+),
+
+-- Only a success without a counterpart, or a side of which no record has one.
+alone as (
+
+    select *
+    from unpaired
+    where effective_class = 'S'
+    union all
+    select unpaired.*
+    from unpaired
     cross join parameters
     where
-        legs.transaction_id = any(array(
-            select shared.vima_transaction_id from shared
-            union all
-            select shared.payshack_transaction_id from shared
-        ))
+        unpaired.effective_class <> 'S'
         and not exists (
             select 1
-            from pairs
-            where legs.transaction_id in (pairs.vima_transaction_id, pairs.payshack_transaction_id)
-        )
-        and (
-            legs.effective_class = 'S'
-            or not exists (
-                select 1
-                from legs as siblings
-                where
-                    legs.match_space = siblings.match_space
-                    and legs.transaction_id <> siblings.transaction_id
-                    and (
-                        siblings.source = legs.source
-                        or {{ seconds_apart('siblings', 'legs') }} <= parameters.pair_distance_seconds
-                    )
-            )
+            from legs as siblings
+            where
+                siblings.match_space = unpaired.match_space
+                and siblings.transaction_id <> unpaired.transaction_id
+                and (
+                    siblings.source = unpaired.source
+                    or {{ seconds_apart('siblings', 'unpaired') }} <= parameters.pair_distance_seconds
+                )
         )
 
 ),
@@ -133,22 +153,29 @@ candidates as (
 
 ),
 
--- A reference on two successes of one source says of neither what it belongs to.
+-- A reference on two successes of one source says of neither what it belongs to. Asked once per candidate and column,
+-- by index.
 judged as (
 
     select
         candidates.*,
-        siblings.transaction_id is not null as is_shared
+        {% for column in ['utr', 'rrn'] -%}
+        exists (
+            select 1
+            from transactions as siblings
+            where
+                siblings.{{ column }} = candidates.value
+                and siblings.flow = candidates.flow
+                and siblings.status_class = 'S'
+                and siblings.transaction_id not in (candidates.vima_transaction_id, candidates.payshack_transaction_id)
+                and coalesce(siblings.created_at, siblings.first_seen_at)
+                between candidates.placed_at - candidates.reference_window
+                and candidates.placed_at + candidates.reference_window
+        ){% if not loop.last %}
+        or {% endif %}
+        {%- endfor %}
+            as is_shared
     from candidates
-    left join transactions as siblings
-        on
-            (candidates.value = siblings.utr or candidates.value = siblings.rrn)
-            and candidates.flow = siblings.flow
-            and siblings.status_class = 'S'
-            and siblings.transaction_id not in (candidates.vima_transaction_id, candidates.payshack_transaction_id)
-            and coalesce(siblings.created_at, siblings.first_seen_at)
-            between candidates.placed_at - candidates.reference_window
-            and candidates.placed_at + candidates.reference_window
 
 ),
 

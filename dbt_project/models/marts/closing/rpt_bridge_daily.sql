@@ -11,27 +11,7 @@
 
 with
 
-{% if is_incremental() %}
-touched as (
-
-    {{ touched_bridge_days() }}
-
-),
-
-{% endif %}
-affected as (
-
-    select reconciliations.*
-    from {{ ref('fct_reconciliation') }} as reconciliations
-    {% if is_incremental() %}
-    inner join touched
-        on
-            reconciliations.business_date = touched.business_date
-            and reconciliations.project = touched.project
-            and reconciliations.flow = touched.flow
-    {% endif %}
-
-),
+{{ affected_reconciliations(touched_bridge_days()) }},
 
 movements as (
 

@@ -14,26 +14,12 @@
 
 with
 
-{% if is_incremental() %}
-touched as (
+{{ affected_reconciliations() }},
 
-    {{ touched_reconciliation_days() }}
-
-),
-
-{% endif %}
 tolerated as (
 
-    select reconciliations.*
-    from {{ ref('fct_reconciliation') }} as reconciliations
-    {% if is_incremental() %}
-    inner join touched
-        on
-            reconciliations.business_date = touched.business_date
-            and reconciliations.project = touched.project
-            and reconciliations.flow = touched.flow
-    {% endif %}
-    where reconciliations.tolerated_difference is not null
+    select * from affected
+    where tolerated_difference is not null
 
 ),
 

@@ -14,37 +14,18 @@
 
 with
 
-reconciliations as (
+{{ affected_reconciliations() }},
 
-    select * from {{ ref('fct_reconciliation') }}
-
-),
-
-{% if is_incremental() %}
-touched as (
-
-    {{ touched_reconciliation_days() }}
-
-),
-
-{% endif %}
-affected as (
+placed as (
 
     select
-        reconciliations.*,
+        *,
         -- A row whose legs have no creation time counts in the first hour of its day.
         coalesce(
-            {{ hour_of('reconciliations.event_at', 'business') }},
-            {{ start_of_day('reconciliations.business_date', 'business') }}
+            {{ hour_of('event_at', 'business') }},
+            {{ start_of_day('business_date', 'business') }}
         ) as hour_at
-    from reconciliations
-    {% if is_incremental() %}
-    inner join touched
-        on
-            reconciliations.business_date = touched.business_date
-            and reconciliations.project = touched.project
-            and reconciliations.flow = touched.flow
-    {% endif %}
+    from affected
 
 )
 
@@ -58,5 +39,5 @@ select
     count(*) filter (where outcome = 'matched') as matched_count,
     count(*) filter (where outcome <> 'matched') as break_count,
     coalesce(sum(exposure), 0) as value_at_risk
-from affected
+from placed
 group by business_date, hour_at, project, flow, coalesce(currency, 'unknown')
