@@ -16,7 +16,7 @@ PAYSHACK = dg.AssetSelection.groups("ingest/payshack")
 RAW_CHECKS = dg.AssetSelection.checks_for_assets(
     ["raw", "vima_operations"], ["raw", "payshack_payins"], ["raw", "payshack_payouts"]
 )
-LAYERS = dg.AssetSelection.key_prefixes("reference", "staging", "intermediate", "marts")
+LAYERS = dg.AssetSelection.key_prefixes("reference", "staging", "intermediate", "marts", "marts_pii")
 PUBLISH = dg.AssetSelection.key_prefixes("publish")
 
 vima_feed_job = dg.define_asset_job(
