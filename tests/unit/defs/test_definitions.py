@@ -67,7 +67,8 @@ def test_only_the_nightly_job_compares_with_a_rebuild(repository: Any) -> None:
 @pytest.mark.parametrize("job_name", ["models_job", "first_load_job", *FEED_JOBS])
 def test_a_run_of_the_models_leaves_none_behind(repository: Any, job_name: str) -> None:
     # One that is left out never sees a raw row again, and models_sensor would ask for a run each minute.
-    models = {key for key, node in asset_nodes(repository).items() if "dbt" in node.kinds and node.is_materializable}
+    models = {key for key, node in asset_nodes(repository).items() if "dbt" in node.kinds}
+    models.remove("closing/day_closes")  # the close itself, which runs models, is no model
     assert "marts_pii/pii_transaction_parties" in models
     selected = {key.to_user_string() for key in repository.get_job(job_name).asset_layer.executable_asset_keys}
     assert models <= selected
