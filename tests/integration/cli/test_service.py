@@ -26,7 +26,8 @@ def service(name: str, *arguments: str, environment: dict[str, str], log: Path) 
         yield process
         assert process.poll() is None, log.read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0, log.read_text()
+        # A run that has begun is let finish.
+        assert process.wait(timeout=120) == 0, log.read_text()
     finally:
         if process.poll() is None:
             process.kill()
