@@ -46,6 +46,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# What runs the whole platform or the models many times over: begun first, so that no process ends with one of them alone.
+LONG = ("tests/e2e", "tests/properties", "tests/integration/dagster", "tests/integration/cli", "tests/integration/dbt")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; files stay whole and in their own order."""
+    root = Path(__file__).parents[1]
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(root).as_posix()
+        return next((number for number, folder in enumerate(LONG) if name.startswith(folder)), len(LONG))
+
+    items.sort(key=place)
+
+
 def on_database(url: str, name: str) -> str:
     """The same server, another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

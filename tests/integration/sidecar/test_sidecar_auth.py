@@ -13,7 +13,7 @@ from pipelines.sidecar.auth import Gate
 from pipelines.sidecar.keys import KeyRing, create_key, revoke_key
 
 SAMPLES = {"transaction_id": "vima:1", "export_id": "00000000-0000-0000-0000-000000000000"}
-SAMPLES |= {"run_id": SAMPLES["export_id"], "break_id": "b"}
+SAMPLES |= {"run_id": SAMPLES["export_id"], "break_id": "b", "action": "comment"}
 PATHS = [
     (method.upper(), path.removeprefix("/api/v1").format(**SAMPLES))
     for path, methods in create_app(load_settings({})).openapi()["paths"].items()
