@@ -49,7 +49,7 @@ test-fast: install ## Run the tests that take seconds
 lint: install ## Check style, formatting, SQL and the direction of imports
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
 	$(BIN)/lint-imports --no-cache
 
 format: install ## Put Python and SQL into their form

@@ -46,7 +46,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-# What runs the whole platform or the models many times over: begun first, so that no process ends with one of them alone.
+# What runs the whole platform or the models many times over: begun first, so that none of them is the last one.
 LONG = ("tests/e2e", "tests/properties", "tests/integration/dagster", "tests/integration/cli", "tests/integration/dbt")
 
 

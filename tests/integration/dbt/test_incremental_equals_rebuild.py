@@ -11,7 +11,7 @@ from tests.integration.dbt.worlds import World, insert_log, insert_quarantine
 
 START = datetime(2026, 1, 10, 11, 0, tzinfo=UTC)
 LENGTH = timedelta(days=4)
-PORTIONS = 8
+PORTIONS = 6
 
 
 class Arrivals:
