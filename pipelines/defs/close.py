@@ -79,7 +79,7 @@ provisional_close_schedule = dg.ScheduleDefinition(
     name="provisional_close_schedule",
     job=provisional_close_job,
     cron_schedule="0 6 * * *",
-    execution_timezone="Asia/Kolkata",
+    execution_timezone=load_settings().psp_business_timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every day at 06:00 Indian time, the hour of the provisional close.",
+    description="Every day at 06:00 of the business zone, the hour of the provisional close.",
 )

@@ -228,8 +228,8 @@ def _recheck(load: Load, client: PayShackClient, flow: str) -> None:
     load.report.orders_due += len(due)
     for begin in range(0, min(len(due), settings.payshack_recheck_limit), ORDERS_PER_CHUNK):
         asked = due[begin : min(begin + ORDERS_PER_CHUNK, settings.payshack_recheck_limit)]
-        pages = partial(order_pages, client, flow=flow, order_ids=asked, clock=settings.clock)
-        load.commit(payshack_resource(TRANSACTIONS[flow].table, pages))
+        found = order_pages(client, flow=flow, order_ids=asked, clock=settings.clock)
+        load.commit(payshack_resource(TRANSACTIONS[flow].table, partial(_counted, load, found)))
         note_rechecked(load.url, "payshack", flow, asked, settings.clock())
         load.report.orders_rechecked += len(asked)
 
@@ -238,8 +238,15 @@ def _load_directories(load: Load, client: PayShackClient) -> None:
     mode, clock, balances = load.report.mode, load.settings.clock, BalanceWatch()
 
     def pages(entity: str) -> Iterator[pa.Table]:
-        found = directory_pages(client, entity=entity, clock=clock, load_mode=mode)
+        found = _counted(load, directory_pages(client, entity=entity, clock=clock, load_mode=mode))
         return balances.passing(found) if entity == "clients" else found
 
     load.commit(*(payshack_resource(spec.table, partial(pages, entity)) for entity, spec in DIRECTORY_SPECS.items()))
     balances.keep(load.url)
+
+
+def _counted(load: Load, pages: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The pages, with their rows counted as read."""
+    for page in pages:
+        load.report.rows_read += page.num_rows
+        yield page

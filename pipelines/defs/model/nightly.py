@@ -70,7 +70,7 @@ nightly_equality_schedule = dg.ScheduleDefinition(
     name="nightly_equality_schedule",
     job=nightly_equality_job,
     cron_schedule="10 3 * * *",
-    execution_timezone="Asia/Kolkata",
+    execution_timezone=load_settings().psp_business_timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="03:10 Indian time, every night.",
+    description="03:10 of the business zone, every night.",
 )
