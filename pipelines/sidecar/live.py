@@ -14,7 +14,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -46,6 +45,8 @@ MAX_CLIENTS = 5000
 PROBE_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+CANCEL_SECONDS = 0.5
+MAX_CANCELS = 20
 
 CURRENT = """
 select source, flow, rows_total as rows, watermark, extract(epoch from %(now)s - watermark)::float8 as lag_seconds
@@ -114,10 +115,7 @@ class Feed:
 
     async def stop(self) -> None:
         """End the connection."""
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end_tasks(self._tasks)
 
     def join(self) -> Client | None:
         """A new client, or None when there are too many."""
@@ -227,6 +225,25 @@ class Feed:
             if self._heard.get(place, state) != state:
                 self.publish("freshness", row | {"watermark": watermark, "as_of": self._settings.clock().isoformat()})
             self._heard[place] = state
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and see them end, asking again where the first word was lost.
+
+    The pool waits for a connection in asyncio.wait_for, which before Python 3.12 forgets a cancellation that arrives
+    together with the connection; whoever then waits for the task waits for ever.
+    """
+    for task in tasks:
+        for _ in range(MAX_CANCELS):
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+            if task.done():
+                break
+        else:
+            logger.warning("A task of the live feed does not end and is left behind.")
+            continue
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A task of the live feed had failed: %s", redact(str(error)).split("\n")[0])
 
 
 def known(events: Iterable[str]) -> frozenset[str] | None:

@@ -12,7 +12,7 @@ from psycopg import sql
 from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings
 from tests.answer_key import assert_as_expected, reconciliation
-from tests.conftest import copy_database, drop_database
+from tests.conftest import copy_database, drop_database, take_parsed_models
 from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp, wait_for
 from tests.integration.cli.test_service import service, wait_for_check
 from tests.sandbox import Providers, free_port
@@ -35,16 +35,17 @@ TABLES = (
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, providers: Providers, server_url: str) -> Iterator[dict[str, str]]:
+def deployment(tmp_path: Path, providers: Providers, server_url: str, parsed_models: Path) -> Iterator[dict[str, str]]:
     """Variables as in production, over an empty database and providers that stand still."""
     home, url = tmp_path / "home", copy_database(server_url, None)
+    take_parsed_models(parsed_models, home)
     variables = addresses_of(providers) | {
         "PSP_HOME": str(home),
         "PSP_DATABASE_URL": url,
         "DAGSTER_HOME": str(home / "dagster"),
         "PSP_SANDBOX_ORDERS": providers.environment["PSP_SANDBOX_ORDERS"],
-        "VIMA_POLL_SECONDS": "5",
-        "PAYSHACK_POLL_SECONDS": "30",
+        "VIMA_POLL_SECONDS": "60",
+        "PAYSHACK_POLL_SECONDS": "300",
     }
     yield variables
     assert_nothing_left(home)

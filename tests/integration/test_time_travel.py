@@ -14,11 +14,12 @@ from pipelines.defs.model.manifest import parsed_project
 from pipelines.defs.model.runner import Depth, run_models
 from pipelines.loading.payshack import load_payshack_feed
 from pipelines.loading.vima import load_vima_feed
-from tests.conftest import copy_database
+from tests.conftest import copy_database, take_parsed_models
 from tests.sandbox import STANDING_AT, Providers, sandbox_providers
 
 OUTAGE = timedelta(hours=2)
 MARTS = ("fct_reconciliation", "fct_transactions")
+READ = tuple(f"+{mart}" for mart in (*MARTS, "rpt_source_health"))
 
 
 def rows(settings: Settings, mart: str) -> list[dict[str, object]]:
@@ -51,14 +52,16 @@ def run(providers: Providers, url: str, *, payshack: bool, depth: Depth = "chang
     load_vima_feed(settings)
     if payshack:
         load_payshack_feed(settings)
-    run_models(settings, project=parsed_project(settings), depth=depth)
+    run_models(settings, project=parsed_project(settings), depth=depth, select=() if depth == "models" else READ)
     return settings
 
 
 @pytest.mark.slow
 def test_an_outage_of_two_hours_alarms_nobody_and_heals_without_a_trace(
-    warehouse: str, server_url: str, tmp_path: Path
+    warehouse: str, server_url: str, parsed_models: Path, tmp_path: Path
 ) -> None:
+    take_parsed_models(parsed_models, tmp_path)
+
     def world_at(now: datetime) -> object:
         return sandbox_providers(tmp_path, orders=1200, seed=5, now=now, payshack=("--envelope", "plain"))
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings, load_settings
 from pipelines.defs.model.manifest import parsed_project
-from tests.conftest import copy_database, drop_database
+from tests.conftest import copy_database, drop_database, take_parsed_models
 from tests.integration.dbt.conftest import Warehouse
 from tests.properties import tellings
 from tests.properties.worlds import COLUMNS, World, portion_ends, settled_at
@@ -46,9 +47,12 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(server_url: str, prepared_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(
+    server_url: str, prepared_template: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Told]:
     """200 worlds of 200 orders in three tellings."""
     url, home = copy_database(server_url, prepared_template), str(tmp_path_factory.mktemp("properties"))
+    take_parsed_models(parsed_models, Path(home))
 
     def settings(**changes: str) -> Settings:
         return load_settings({"PSP_DATABASE_URL": url, "PSP_HOME": home} | changes)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import pytest
 from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings, load_settings
 from pipelines.defs.model.manifest import parsed_project
-from tests.conftest import copy_database, drop_database
+from tests.conftest import copy_database, drop_database, take_parsed_models
 from tests.integration.dbt.conftest import Warehouse
 from tests.integration.dbt.worlds import LogRow, insert_log
 
@@ -68,7 +69,7 @@ class Orders:
         self.minute = self.minute if minute is None else minute
         if complete:
             self.complete()
-        self.warehouse.changes(self.now)
+        self.warehouse.changes(self.now, "+fct_breaks", "+fct_break_events")
 
     def complete(self) -> None:
         """Both sources are known complete up to the present minute."""
@@ -127,11 +128,12 @@ class Orders:
 
 @pytest.fixture(scope="module")
 def modelled_template(
-    server_url: str, prepared_template: str, tmp_path_factory: pytest.TempPathFactory
+    server_url: str, prepared_template: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     """Name of a database in which the models were built once over nothing, and the PSP_HOME that parsed them."""
     url = copy_database(server_url, prepared_template)
     home = str(tmp_path_factory.mktemp("home"))
+    take_parsed_models(parsed_models, Path(home))
     settings = load_settings({"PSP_DATABASE_URL": url, "PSP_HOME": home, "PSP_NOW": START.isoformat()})
     warehouse = Warehouse(url=url, project=parsed_project(settings), make_settings=lambda **_: settings)
     warehouse.models(START)

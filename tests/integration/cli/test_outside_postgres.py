@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.postgres import connect
+from tests.conftest import take_parsed_models
 from tests.integration.cli.conftest import addresses_of, run_psp
 from tests.sandbox import Providers, free_port
 
@@ -54,7 +55,10 @@ def postgres_15(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_the_chain_runs_on_the_oldest_supported_server(postgres_15: str, providers: Providers, home: Path) -> None:
+def test_the_chain_runs_on_the_oldest_supported_server(
+    postgres_15: str, providers: Providers, parsed_models: Path, home: Path
+) -> None:
+    take_parsed_models(parsed_models, home)
     environment = addresses_of(providers) | {"PSP_HOME": str(home), "PSP_DATABASE_URL": postgres_15}
     doctor = run_psp("doctor", environment=environment)
     assert "PostgreSQL 15 (PSP_DATABASE_URL), empty" in doctor.out, doctor.out

@@ -26,8 +26,8 @@ from tests.integration.dagster.conftest import OURS
 from tests.sandbox import STANDING_AT
 
 ROOT = Path(__file__).parents[3]
-DAYS = [(STANDING_AT.date() - timedelta(days=back)).isoformat() for back in range(6, 1, -1)]
-BLOCKED = DAYS[3]
+DAYS = [(STANDING_AT.date() - timedelta(days=back)).isoformat() for back in range(5, 2, -1)]
+BLOCKED = DAYS[2]
 RELOADED = DAYS[1]
 
 pytestmark = pytest.mark.slow

