@@ -1,4 +1,4 @@
-"""A deployment: `psp prepare` once, then one `psp service` per process, as docker-compose.yml runs them."""
+"""One `psp service` per process, as docker-compose.yml runs them; tests/e2e/test_chain.py lets them do their work."""
 
 import os
 import signal
@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-import pytest
 import yaml
 
-from pipelines.core.postgres import connect
-from tests.conftest import copy_database, drop_database
 from tests.integration.cli.conftest import ROOT, clean_environment, run_psp, start_psp, wait_for
 from tests.sandbox import free_port
 
@@ -34,43 +30,19 @@ def service(name: str, *arguments: str, environment: dict[str, str], log: Path) 
             process.wait()
 
 
-@pytest.fixture
-def deployment(home: Path, outside: dict[str, str], server_url: str) -> Iterator[dict[str, str]]:
-    """Settings over an empty database of a server that somebody else runs."""
-    url = copy_database(server_url, None)
-    ports = {name: str(free_port()) for name in ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT")}
-    # As in the image: Dagster's own commands find the storage by themselves.
-    yield outside | ports | {"PSP_DATABASE_URL": url, "DAGSTER_HOME": str(home / "dagster")}
-    drop_database(url)
-
-
-def test_prepare_then_the_services(deployment: dict[str, str], tmp_path: Path) -> None:
-    for _ in range(2):  # safe to repeat
-        prepared = run_psp("prepare", environment=deployment)
-        assert prepared.code == 0, prepared.err
-    with connect(deployment["PSP_DATABASE_URL"]) as connection:
-        found = connection.execute("select to_regclass('raw.vima_operations'), to_regclass('dagster.runs')").fetchone()
-    assert found is not None
-    assert None not in found
-
+@contextmanager
+def services(*names: str, environment: dict[str, str], folder: Path) -> Iterator[None]:
+    """Services that find the code server by its address, once it is healthy; logs are left in the folder."""
     port = free_port()
     where = ("--code-server", f"127.0.0.1:{port}")
-    web = f"http://127.0.0.1:{deployment['PSP_DAGSTER_PORT']}/server_info"
-    api = f"http://127.0.0.1:{deployment['PSP_SIDECAR_PORT']}/api/v1/health"
     with ExitStack() as stack:
-        for name in ("code-server", "webserver", "daemon"):
-            log = tmp_path / f"{name}.log"
-            stack.enter_context(service(name, *where, environment=deployment, log=log))
+        for name in ("code-server", *names):
+            arguments = () if name == "sidecar" else where
+            log = folder / f"{name}.log"
+            stack.enter_context(service(name, *arguments, environment=environment, log=log))
             if name == "code-server":
-                wait_for_check(name, {"4000": str(port)}, deployment)
-        stack.enter_context(service("sidecar", environment=deployment, log=tmp_path / "sidecar.log"))
-        wait_for(lambda: answers(web) and answers(api), "an answer of both servers", seconds=90)
-        for name, old, new in (
-            ("webserver", "3000", deployment["PSP_DAGSTER_PORT"]),
-            ("sidecar", "8000", deployment["PSP_SIDECAR_PORT"]),
-        ):
-            assert passes(compose_check(name, {old: new}), deployment), name
-        wait_for_check("daemon", {}, deployment)
+                wait_for_check(name, {"4000": str(port)}, environment)
+        yield
 
 
 def test_service_without_a_database_server_is_refused(home: Path) -> None:
@@ -98,10 +70,3 @@ def passes(command: list[str], environment: dict[str, str]) -> bool:
         command, env=clean_environment(environment) | {"PATH": path}, cwd=ROOT, capture_output=True, check=False
     )
     return done.returncode == 0
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=5).status_code in (200, 503)
-    except httpx.TransportError:
-        return False

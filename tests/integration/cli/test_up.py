@@ -1,4 +1,4 @@
-"""`psp up` for real: from nothing to reconciled marts, watched, killed, stopped; nothing is left behind."""
+"""`psp up` for real: from nothing to reconciled marts on a moving world; watched, killed, stopped, nothing left."""
 
 import json
 import os
@@ -7,12 +7,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from websockets.sync.client import connect as open_socket
 
 from pipelines.core.postgres import connect
 from pipelines.core.runtime import read_json
@@ -27,6 +29,7 @@ from tests.sandbox import free_port
 
 READY = "Ready. Ctrl-C stops everything."
 START_SECONDS = 240
+NEWS_SECONDS = 120
 PORTS = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
 
 
@@ -36,7 +39,7 @@ class Platform:
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
         self.log = folder / "up.log"
-        self.environment = {"PSP_HOME": str(self.home), "PSP_SANDBOX_ORDERS": "200"}
+        self.environment = {"PSP_HOME": str(self.home), "PSP_SANDBOX_ORDERS": "300", "VIMA_POLL_SECONDS": "10"}
         self.environment |= {name: str(free_port()) for name in PORTS}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +59,13 @@ class Platform:
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.psp("status", "--json").out)
         return found
+
+    @property
+    def key(self) -> str:
+        """The API key that was shown at the start."""
+        found = re.search(r"API key (psp_\S+)", self.said())
+        assert found, self.said()
+        return found[1]
 
     @property
     def database(self) -> str:
@@ -84,7 +94,7 @@ def test_first_start_says_where_everything_is(platform: Platform) -> None:
     state = read_json(platform.home / "sandbox.json")
     assert state is not None
     assert f"{state['payshack']['email']} / {state['payshack']['password']}" in said
-    assert re.search(r"API key psp_\w+", said)
+    assert platform.key
 
 
 def test_marts_hold_data_and_the_first_load_is_a_run_in_dagster(platform: Platform) -> None:
@@ -104,10 +114,8 @@ def test_marts_hold_data_and_the_first_load_is_a_run_in_dagster(platform: Platfo
 
 
 def test_sidecar_answers_the_key_that_was_shown(platform: Platform) -> None:
-    key = re.search(r"API key (psp_\S+)", platform.said())
-    assert key is not None
     url = f"http://127.0.0.1:{platform.environment['PSP_SIDECAR_PORT']}/api/v1/transactions"
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {key[1]}"}, trust_env=False, timeout=30)
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {platform.key}"}, trust_env=False, timeout=30)
     assert answer.status_code == 200
     assert answer.json()["meta"]["total"] > 200
 
@@ -121,6 +129,26 @@ def test_status_tells_processes_and_freshness(platform: Platform) -> None:
     for source in found["sources"]:
         assert source["watermark"] is not None
         assert source["lag_seconds"] < 300
+
+
+def test_a_new_payment_reaches_mart_and_websocket_without_a_hand(platform: Platform) -> None:
+    began, deadline = datetime.now(UTC), time.monotonic() + NEWS_SECONDS
+    socket = f"ws://127.0.0.1:{platform.environment['PSP_SIDECAR_PORT']}/ws/updates"
+    headers = {"Authorization": f"Bearer {platform.key}"}
+    with (
+        connect(platform.database, autocommit=True) as database,
+        open_socket(socket, additional_headers=headers, proxy=None) as feed,
+    ):
+        feed.send(json.dumps({"type": "subscribe", "events": ["freshness"]}))
+        arrived = None
+        while not arrived and time.monotonic() < deadline:
+            message = json.loads(feed.recv(timeout=NEWS_SECONDS))
+            if message["type"] == "freshness" and message["data"]["source"] == "vima":
+                arrived = database.execute(
+                    "select source_txn_id from marts.fct_transactions where source = 'vima' and created_at > %s",
+                    (began,),
+                ).fetchone()
+        assert arrived, "a ping after which the mart holds a payment younger than the subscription"
 
 
 def test_second_up_names_the_first(platform: Platform) -> None:

@@ -4,6 +4,7 @@ The sensors load and model; days are read again by the command line, two days at
 brought is modelled; the failure is told on one line; a run whose processes are killed is failed by the monitoring.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -190,6 +191,14 @@ def test_the_failed_day_is_told_on_one_line(live: Live) -> None:
     assert "Fix: wait for it to end" in line
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Its command line; empty when it has just ended, also when nobody has fetched its exit code yet."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
+
+
 def test_a_run_whose_processes_are_killed_is_failed(live: Live) -> None:
     with connect(live.environment["PSP_DATABASE_URL"], autocommit=True) as connection:
         # The models wait for this lock, so the run stays where it is.
@@ -202,10 +211,11 @@ def test_a_run_whose_processes_are_killed_is_failed(live: Live) -> None:
 
         run = live.until("the run", started)
         family = psutil.Process(live.daemon.pid).children(recursive=True)
-        servers = [process for process in family if "grpc" in process.cmdline()]
+        servers = [process for process in family if "grpc" in command_of(process)]
         assert servers
         for process in {child for server in servers for child in server.children(recursive=True)} | set(servers):
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         live.until(
             "the monitoring",
             lambda: live.instance.get_run_by_id(run.run_id).status is dg.DagsterRunStatus.FAILURE,  # type: ignore[union-attr]
