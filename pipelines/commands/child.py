@@ -17,12 +17,15 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Bind this process to its parent and become the module."""
     parent, *command = sys.argv[1:]
+    # What ignores or blocks these two hands that down to all it starts: a shell starts background jobs with SIGINT
+    # ignored, and Dagster would then ignore SIGTERM as well.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
         sys.exit("The parent has ended.")
-    # A shell starts background jobs with SIGINT ignored; Dagster would then ignore SIGTERM as well.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.executable, [sys.executable, "-m", *command])  # noqa: S606 - our own interpreter, no shell
 
 
