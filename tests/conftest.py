@@ -6,6 +6,7 @@ Nothing here touches the network beyond loopback, and nothing is left running.
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,11 +31,15 @@ _numbers = itertools.count(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder for this run alone.
+    """A temporary folder for this run alone, and signals that work.
 
     By default every run closes the common folder of its user to others (chmod 700); a PostgreSQL that an earlier
     run started as another user would lose its data directory in mid-flight. Kept when a run fails, to be looked at.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A background job of a shell ignores SIGINT. Dagster copies that to SIGTERM, and every process of a test would
+        # inherit it: none would end before it is killed.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not config.option.basetemp and not hasattr(config, "workerinput"):
         config.option.basetemp = tempfile.mkdtemp(prefix="psp-tests-")
 
