@@ -15,7 +15,7 @@ from tests.answer_key import assert_as_expected, reconciliation
 from tests.conftest import copy_database, drop_database, take_parsed_models
 from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp, wait_for
 from tests.integration.cli.test_service import services, wait_for_check
-from tests.sandbox import Providers, free_port
+from tests.sandbox import STANDING_AT, Providers, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -79,15 +79,20 @@ def test_the_services_bring_every_order_to_where_the_answer_key_says(
 def feeds_done(settings: Settings) -> bool:
     """A feed run of each source that a sensor launched has succeeded, and none is on its way. Fails on a failed run."""
     with connect(url_of(settings)) as connection:
-        rows = connection.execute("select pipeline_name, status, run_body from dagster.runs").fetchall()
+        rows = connection.execute(
+            "select pipeline_name, status, run_body::json -> 'tags' from dagster.runs order by id"
+        ).fetchall()
         told = connection.execute(
             "select event::json ->> 'user_message', event from dagster.event_logs"
             " where dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE')"
         ).fetchall()
     failed = [name for name, status, _ in rows if status in ("FAILURE", "CANCELED")]
     assert not failed, f"{failed}: {told}"
-    launched = {name for name, status, body in rows if status == "SUCCESS" and "dagster/sensor_name" in body}
-    return launched >= FEEDS and all(status == "SUCCESS" for _, status, _ in rows)
+    done = {name: tags for name, status, tags in rows if status == "SUCCESS" and name in FEEDS}
+    for name, tags in done.items():
+        assert tags["dagster/sensor_name"] == name.replace("_job", "_sensor")
+        assert tags["dagster/partition"] == STANDING_AT.date().isoformat()
+    return done.keys() == FEEDS and all(status == "SUCCESS" for _, status, _ in rows)
 
 
 def contents(settings: Settings) -> dict[str, str]:
