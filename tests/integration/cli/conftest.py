@@ -116,8 +116,9 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def platform(home: Path) -> dict[str, str]:
-    """Settings of a whole platform on free ports, with a small invented world."""
+def platform(home: Path, parsed_models: Path) -> dict[str, str]:
+    """Settings of a whole platform on free ports, with a small invented world; nothing but the models is prepared."""
+    take_parsed_models(parsed_models, home)
     ports = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
     return {"PSP_HOME": str(home), "PSP_SANDBOX_ORDERS": "200"} | {name: str(free_port()) for name in ports}
 

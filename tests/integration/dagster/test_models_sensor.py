@@ -89,7 +89,8 @@ def test_the_same_row_is_asked_for_again_only_after_a_failure(
 
 
 def test_only_reached_watermarks_make_rows_due(platform: Platform, instance: dg.DagsterInstance) -> None:
-    run_models(platform, instance)
+    # What the tests above have left without models would make work as well.
+    platform.query("delete from raw.vima_operations where content_hash ~ '-[bc]$'")
     waiting = platform.query(
         "select awaited_source, flow, max(awaited_watermark) from marts.fct_reconciliation"
         " where awaited_watermark is not null group by 1, 2 order by 3 desc limit 1"

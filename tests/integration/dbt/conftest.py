@@ -40,9 +40,9 @@ class Warehouse:
         """Seeds and models at `now`; the first run of a warehouse is a full refresh."""
         return run_models(self._settings(now), project=self.project, depth="models")
 
-    def rebuild(self, now: datetime) -> None:
-        """Every model from the raw log alone, with the seeds as they are in the database."""
-        outcome = self.invoke(now, ["run", "--full-refresh"])
+    def rebuild(self, now: datetime, *select: str) -> None:
+        """Every model, or those that a test reads alone, from the raw log, with the seeds as the database has them."""
+        outcome = self.invoke(now, ["run", "--full-refresh", *(("--select", *select) if select else ())])
         assert outcome.success, outcome.exception or [r.message for r in outcome.result.results if r.message]
 
     def invoke(self, now: datetime, arguments: Sequence[str]) -> Any:
