@@ -29,9 +29,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { \
 		echo "error: no virtual environment can be made. fix: Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Installing the locked packages into $(VENV); their hashes are checked ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.lock \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile --require-hashes -r requirements.lock \
 		| awk '/^Collecting/ && ++n % 20 == 0 {print "  " n " packages ..."} /^Installing/ {print "  unpacking all of them ..."; fflush()}'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# pip compiles on one core; a file that is no Python of this version is of no consequence.
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 up: install ## Start everything, load, reconcile, keep polling; prints the addresses; Ctrl-C stops it

@@ -183,7 +183,7 @@ def loaded(providers: Providers, server_url: str, prepared_template: str) -> Loa
     settings = providers.settings(PSP_DATABASE_URL=url)
     load_vima_feed(settings)
     load_payshack_feed(settings)
-    run_models(settings, project=parsed_project(settings))
+    run_models(settings, project=parsed_project(settings), depth="models")
     return Loaded(template=urlsplit(url).path.lstrip("/"), providers=providers)
 
 
