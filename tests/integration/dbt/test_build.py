@@ -47,7 +47,8 @@ def test_a_step_rebuilt_alone_cannot_make_the_mart_forget(dbt_warehouse: Warehou
     assert not refused.success
     assert "build them together: +fct_reconciliation" in str([result.message for result in refused.result])
     assert dbt_warehouse.marts()["fct_reconciliation"] == before
-    dbt_warehouse.changes(NOW, "+fct_reconciliation")
-    kept = dbt_warehouse.marts()["fct_reconciliation"]
-    dbt_warehouse.rebuild(NOW, "+fct_reconciliation")
-    assert kept == dbt_warehouse.marts()["fct_reconciliation"] != before
+    dbt_warehouse.changes(NOW)
+    kept = dbt_warehouse.marts()
+    assert kept["fct_reconciliation"] != before
+    dbt_warehouse.rebuild(NOW)
+    assert kept == dbt_warehouse.marts()
