@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,9 @@ from pipelines.sandbox.world import World
 ROOT = Path(__file__).parents[1]
 STANDING_AT = datetime(2026, 1, 15, 12, 3, tzinfo=UTC)
 START_SECONDS = 60
+SERVER_PORTS = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT")
+PROVIDER_PORTS = ("PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
+PLATFORM_PORTS = SERVER_PORTS + PROVIDER_PORTS
 
 
 def free_port() -> int:
@@ -27,6 +30,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_ports(names: Iterable[str]) -> dict[str, str]:
+    """A free port for each of the settings."""
+    return {name: str(free_port()) for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +67,7 @@ def sandbox_providers(
         "PSP_HOME": str(home),
         "PSP_SANDBOX_ORDERS": str(orders),
         "PSP_SANDBOX_SEED": str(seed),
-        "PSP_SANDBOX_VIMA_PORT": str(free_port()),
-        "PSP_SANDBOX_PAYSHACK_PORT": str(free_port()),
-    }
+    } | free_ports(PROVIDER_PORTS)
     if now is not None:
         environment["PSP_NOW"] = now.isoformat()
     state = ensure_state(load_settings(environment))

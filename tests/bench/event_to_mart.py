@@ -5,7 +5,6 @@ new Vima operations. Half of the interval is waiting for the next look; the rest
 """
 
 import json
-import re
 import signal
 import statistics
 import sys
@@ -18,28 +17,26 @@ from websockets.sync.client import connect as open_socket
 
 from pipelines.core.postgres import connect
 from pipelines.core.runtime import read_json
-from tests.integration.cli.conftest import assert_nothing_left, start_psp, wait_for
-from tests.sandbox import free_port
+from tests.integration.cli.conftest import assert_nothing_left, shown_key, start_psp, wait_for
+from tests.sandbox import PLATFORM_PORTS, free_ports
 
 EVENTS = 20
 LIMIT_SECONDS = 600
-PORTS = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
 
 
 def main() -> int:
     """Print median and worst; exit code 1 when the events did not come."""
     with tempfile.TemporaryDirectory(prefix="psp-lag-") as folder:
         home, log = Path(folder) / "home", Path(folder) / "up.log"
-        environment = {"PSP_HOME": str(home)} | {name: str(free_port()) for name in PORTS}
+        environment = {"PSP_HOME": str(home)} | free_ports(PLATFORM_PORTS)
         up = start_psp("up", "--no-browser", environment=environment, log=log)
         try:
             wait_for(lambda: "Ready." in log.read_text(), "a ready platform", seconds=LIMIT_SECONDS)
-            key = re.search(r"API key (psp_\S+)", log.read_text())
             state = read_json(home / "postgres.json")
-            if key is None or state is None:
+            if state is None:
                 raise SystemExit("the platform has not said where it is")
             socket = f"ws://127.0.0.1:{environment['PSP_SIDECAR_PORT']}/ws/updates"
-            lags = _follow(str(state["url"]), socket, key[1])
+            lags = _follow(str(state["url"]), socket, shown_key(log.read_text()))
         finally:
             up.send_signal(signal.SIGINT)
             up.wait(timeout=120)

@@ -29,7 +29,8 @@ from pipelines.core.settings import Settings, load_settings
 from pipelines.sidecar.keys import create_key, revoke_key
 from tests.bench.big_marts import NOW, big_marts
 from tests.bench.load import Asked, clients, percentile
-from tests.integration.sidecar.conftest import free_port, sidecar_process, wait_until_up
+from tests.integration.sidecar.conftest import sidecar_process, wait_until_up
+from tests.sandbox import free_port
 
 CLIENTS, ROUNDS = 20, 8
 SLOWER = ("transactions", "search", "detail", "deep page", "sorted page")

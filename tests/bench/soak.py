@@ -20,13 +20,12 @@ import psutil
 
 from pipelines.core.postgres import connect
 from tests.integration.cli.conftest import ROOT, assert_nothing_left, clean_environment, start_psp
-from tests.sandbox import free_port
+from tests.sandbox import PLATFORM_PORTS, free_ports
 
 LOOK_SECONDS = 10
 START_SECONDS = 300
 MAX_LAG_SECONDS = 420  # PayShack is asked every five minutes
 MAX_GROWTH = 1.5
-PORTS = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
 
 
 def main() -> int:
@@ -36,7 +35,7 @@ def main() -> int:
     minutes = parser.parse_args().minutes
     with tempfile.TemporaryDirectory(prefix="psp-soak-") as folder:
         home = Path(folder) / "home"
-        environment = {"PSP_HOME": str(home)} | {name: str(free_port()) for name in PORTS}
+        environment = {"PSP_HOME": str(home)} | free_ports(PLATFORM_PORTS)
         began = time.monotonic()
         up = start_psp("up", "--no-browser", environment=environment, log=Path(folder) / "up.log")
         try:

@@ -13,9 +13,9 @@ from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings
 from tests.answer_key import assert_as_expected, reconciliation
 from tests.conftest import copy_database, drop_database, take_parsed_models
+from tests.deployment import services, wait_for_check
 from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp, wait_for
-from tests.integration.cli.test_service import services, wait_for_check
-from tests.sandbox import STANDING_AT, Providers, free_port
+from tests.sandbox import SERVER_PORTS, STANDING_AT, Providers, free_ports
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def deployment(tmp_path: Path, providers: Providers, server_url: str, parsed_mod
         "VIMA_POLL_SECONDS": "60",
         "PAYSHACK_POLL_SECONDS": "300",
     }
-    variables |= {name: str(free_port()) for name in ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT")}
+    variables |= free_ports(SERVER_PORTS)
     yield variables
     assert_nothing_left(home)
     drop_database(url)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import take_parsed_models
-from tests.sandbox import Providers, free_port
+from tests.sandbox import PLATFORM_PORTS, Providers, free_ports
 
 ROOT = Path(__file__).parents[3]
 OURS = ("PSP_", "VIMA_", "PAYSHACK_", "METABASE_", "DAGSTER_")
@@ -75,6 +76,13 @@ def run_psp(*arguments: str, environment: dict[str, str], timeout: float = 240) 
     return Answer(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
+def shown_key(said: str) -> str:
+    """The API key that `psp up` has shown."""
+    found = re.search(r"API key (psp_\S+)", said)
+    assert found, said
+    return found[1]
+
+
 def processes_of(home: Path) -> list[str]:
     """Every living process of this PSP_HOME: told by its command line or its environment."""
     found = []
@@ -119,8 +127,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def platform(home: Path, parsed_models: Path) -> dict[str, str]:
     """Settings of a whole platform on free ports, with a small invented world; nothing but the models is prepared."""
     take_parsed_models(parsed_models, home)
-    ports = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
-    return {"PSP_HOME": str(home), "PSP_SANDBOX_ORDERS": "200"} | {name: str(free_port()) for name in ports}
+    return {"PSP_HOME": str(home), "PSP_SANDBOX_ORDERS": "200"} | free_ports(PLATFORM_PORTS)
 
 
 @pytest.fixture

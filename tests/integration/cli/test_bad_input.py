@@ -9,7 +9,7 @@ from psycopg import sql
 
 from pipelines.core.postgres import connect
 from tests.integration.cli.conftest import addresses_of, assert_nothing_left, run_psp
-from tests.sandbox import free_port, sandbox_providers
+from tests.sandbox import SERVER_PORTS, free_port, free_ports, sandbox_providers
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -71,7 +71,7 @@ def test_unreadable_ciphertext(outside: dict[str, str], warehouse: str, tmp_path
 
 
 def test_up_ends_with_what_the_first_load_has_met(outside: dict[str, str], home: Path) -> None:
-    ports = {name: str(free_port()) for name in ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT")}
+    ports = free_ports(SERVER_PORTS)
     answer = run_psp("up", environment=outside | ports | {"PAYSHACK_PASSWORD": "invented-wrong-password"})
     answer.assert_one_error("refused the login")
     assert "Ready" not in answer.err

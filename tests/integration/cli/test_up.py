@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -22,15 +21,15 @@ from tests.integration.cli.conftest import (
     assert_nothing_left,
     processes_of,
     run_psp,
+    shown_key,
     start_psp,
     wait_for,
 )
-from tests.sandbox import free_port
+from tests.sandbox import PLATFORM_PORTS, free_ports
 
 READY = "Ready. Ctrl-C stops everything."
 START_SECONDS = 240
 NEWS_SECONDS = 120
-PORTS = ("PSP_DAGSTER_PORT", "PSP_SIDECAR_PORT", "PSP_SANDBOX_VIMA_PORT", "PSP_SANDBOX_PAYSHACK_PORT")
 
 
 class Platform:
@@ -40,7 +39,7 @@ class Platform:
         self.home = folder / "home"
         self.log = folder / "up.log"
         self.environment = {"PSP_HOME": str(self.home), "PSP_SANDBOX_ORDERS": "300", "VIMA_POLL_SECONDS": "10"}
-        self.environment |= {name: str(free_port()) for name in PORTS}
+        self.environment |= free_ports(PLATFORM_PORTS)
         self.process: subprocess.Popen[bytes] | None = None
 
     def up(self) -> "subprocess.Popen[bytes]":
@@ -63,9 +62,7 @@ class Platform:
     @property
     def key(self) -> str:
         """The API key that was shown at the start."""
-        found = re.search(r"API key (psp_\S+)", self.said())
-        assert found, self.said()
-        return found[1]
+        return shown_key(self.said())
 
     @property
     def database(self) -> str:
@@ -88,7 +85,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def test_first_start_says_where_everything_is(platform: Platform) -> None:
     platform.up()
     said = platform.said()
-    for name in PORTS:
+    for name in PLATFORM_PORTS:
         if name != "PSP_SANDBOX_VIMA_PORT":
             assert f"http://127.0.0.1:{platform.environment[name]}" in said
     state = read_json(platform.home / "sandbox.json")

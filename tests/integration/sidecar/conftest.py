@@ -6,7 +6,6 @@ Some hold what must not hurt: text that a spreadsheet takes for a formula, many 
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from pipelines.defs.model.manifest import parsed_project
 from pipelines.defs.model.runner import run_models
 from pipelines.sidecar.keys import SCOPES, create_key
 from tests.conftest import take_parsed_models
+from tests.sandbox import SERVER_PORTS, free_ports
 
 NOW = datetime(2026, 1, 20, 12, 0, tzinfo=UTC)
 ORDERS = 240
@@ -193,13 +193,6 @@ def eventually(condition: Callable[[], bool], *, seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def sidecar_process(settings: Settings) -> Iterator[subprocess.Popen[str]]:
     """`python -m pipelines.sidecar` as a person would start it; ended with the block if it still runs."""
@@ -254,8 +247,7 @@ def start_sidecar(
                 "PSP_DATABASE_URL": database,
                 "PSP_HOME": str(tmp_path_factory.mktemp("sidecar")),
                 "PSP_NOW": NOW.isoformat(),
-                "PSP_SIDECAR_PORT": str(free_port()),
-                "PSP_DAGSTER_PORT": str(free_port()),
+                **free_ports(SERVER_PORTS),
                 **changes,
             }
         )
