@@ -6,21 +6,23 @@
                         keys_are_unique                      recent records whose key others of that side have, too
                         keys_do_not_collide                  recent rows whose key belongs to another payment
                         ... each by source, project and flow: one client's broken key must not drown in the others' rows
+    rpt_day_closes      no_final_close_is_overdue            a day closed provisionally that nobody has signed in time
 
 Freshness policies watch that assets are renewed; these watch that what they hold is complete. They block nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import psycopg
 
+from pipelines.closing.calendar import closes_at
 from pipelines.core.postgres import TRANSFORMER, connect
 from pipelines.core.runtime import database_url
-from pipelines.core.settings import Settings, load_settings
-from pipelines.defs.failures import told_plainly
+from pipelines.core.settings import Settings
+from pipelines.defs.watch.looking import Look, Looks, checks_of, warning
 
 WATERMARK_WARN = timedelta(minutes=30)
 WATERMARK_ERROR = timedelta(hours=3)
@@ -36,17 +38,28 @@ NAMED_GROUPS = 50
 SOURCES = ("vima", "payshack")
 FLOWS = ("payin", "payout")
 
-Look = Callable[[psycopg.Connection, Settings], dict[str, Any]]
-"""Looks at the warehouse; returns what an AssetCheckResult needs beside its name."""
+CLOSE_WARN = timedelta(hours=6)
+CLOSE_ERROR = timedelta(days=1)
+"""A final close is somebody's morning work: a day late, the work of the next day waits for it."""
+
+Question = Callable[[psycopg.Connection, Settings], dict[str, Any]]
 
 
-def _watermark(source: str, flow: str) -> Look:
+def _asked(question: Question) -> Look:
+    def look(settings: Settings) -> dict[str, Any]:
+        with connect(database_url(settings), role=TRANSFORMER, application="psp-watch") as connection:
+            return question(connection, settings)
+
+    return look
+
+
+def _watermark(source: str, flow: str) -> Question:
     def look(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         row = connection.execute(
             "select watermark from raw.source_watermarks where source = %s and flow = %s", (source, flow)
         ).fetchone()
         if row is None:
-            return _warning(f"{source} {flow} has not been read to its end yet.")
+            return warning(f"{source} {flow} has not been read to its end yet.")
         age = settings.clock() - row[0]
         metadata = {"watermark": dg.TimestampMetadataValue(row[0].timestamp()), "age_seconds": age.total_seconds()}
         if age <= WATERMARK_WARN:
@@ -59,7 +72,7 @@ def _watermark(source: str, flow: str) -> Look:
     return look
 
 
-def _days(source: str) -> Look:
+def _days(source: str) -> Question:
     def look(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         today = settings.clock().astimezone(settings.business_zone).date()
         rows = connection.execute(
@@ -83,7 +96,7 @@ def _days(source: str) -> Look:
         if not missing:
             return {"passed": True, "metadata": metadata}
         told = f"{source} has no payment at all on {len(missing)} business dates; read these days again (window)."
-        return {**_warning(told), "metadata": metadata}
+        return {**warning(told), "metadata": metadata}
 
     return look
 
@@ -126,7 +139,7 @@ KEYS = {
 }
 
 
-def _keys(query: str, share: float, told: str) -> Look:
+def _keys(query: str, share: float, told: str) -> Question:
     def look(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
         since = settings.clock().astimezone(settings.business_zone).date() - timedelta(days=KEY_DAYS)
         rows = connection.execute(query.encode(), {"since": since}).fetchall()
@@ -151,23 +164,41 @@ def _keys(query: str, share: float, told: str) -> Look:
         worst = bad[0]
         counted = f"{groups[worst]['affected']} of {groups[worst]['records']} records of {worst}"
         more = f", and {len(bad) - 1} more groups are over {share:.0%}" if len(bad) > 1 else ""
-        return {**_warning(f"{counted} since {since} {told}{more}; ask the source why."), "metadata": metadata}
+        return {**warning(f"{counted} since {since} {told}{more}; ask the source why."), "metadata": metadata}
 
     return look
 
 
-def _warning(told: str) -> dict[str, Any]:
-    return {"passed": False, "severity": dg.AssetCheckSeverity.WARN, "description": told}
+def _final_closes(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
+    """Days that were closed provisionally only: the platform does that by itself, the signature it waits for."""
+    rows = connection.execute(
+        "select business_date from closing.day_closes"
+        " group by business_date having bool_and(kind <> 'final') order by business_date"
+    ).fetchall()
+    due = {day: closes_at(day, "final", settings.business_zone) for (day,) in rows}
+    late = {day: settings.clock() - at for day, at in due.items() if settings.clock() - at > CLOSE_WARN}
+    metadata = {"days_overdue": len(late), "first_of_them": [day.isoformat() for day in late][:NAMED_DAYS]}
+    if not late:
+        return {"passed": True, "metadata": metadata}
+    oldest = min(late)
+    more = f", nor are {len(late) - 1} later days" if len(late) > 1 else ""
+    told = (
+        f"{oldest} may be closed as final since {due[oldest]:%Y-%m-%d %H:%M %Z} and is not{more};"
+        f" sign it with `psp close --date {oldest} --final`."
+    )
+    severity = dg.AssetCheckSeverity.ERROR if late[oldest] > CLOSE_ERROR else dg.AssetCheckSeverity.WARN
+    return {"passed": False, "severity": severity, "description": told, "metadata": metadata}
 
 
-def _looks() -> Mapping[dg.AssetCheckKey, tuple[str, Look]]:
-    health, metrics, reconciliation = (
-        dg.AssetKey(["marts", name]) for name in ("rpt_source_health", "rpt_metrics_daily", "fct_reconciliation")
+def _looks() -> Looks:
+    health, metrics, reconciliation, closes = (
+        dg.AssetKey(["marts", name])
+        for name in ("rpt_source_health", "rpt_metrics_daily", "fct_reconciliation", "rpt_day_closes")
     )
     looks: dict[dg.AssetCheckKey, tuple[str, Look]] = {
         dg.AssetCheckKey(health, f"watermark_is_recent_{source}_{flow}"): (
             f"{source} {flow} was known complete less than {WATERMARK_WARN.seconds // 60} minutes ago.",
-            _watermark(source, flow),
+            _asked(_watermark(source, flow)),
         )
         for source in SOURCES
         for flow in FLOWS
@@ -175,32 +206,20 @@ def _looks() -> Mapping[dg.AssetCheckKey, tuple[str, Look]]:
     for source in SOURCES:
         looks[dg.AssetCheckKey(metrics, f"no_missing_business_day_{source}")] = (
             f"{source} has a payment on every business date between its first and yesterday.",
-            _days(source),
+            _asked(_days(source)),
         )
     for name, (query, share, what, told) in KEYS.items():
         looks[dg.AssetCheckKey(reconciliation, name)] = (
             f"In no project and flow more than {share:.0%} of the last {KEY_DAYS} days' records {what}.",
-            _keys(query, share, told),
+            _asked(_keys(query, share, told)),
         )
+    looks[dg.AssetCheckKey(closes, "no_final_close_is_overdue")] = (
+        f"Every day with a provisional close is signed within {CLOSE_WARN.seconds // 3600} hours of when it may be.",
+        _asked(_final_closes),
+    )
     return looks
 
 
 LOOKS = _looks()
 
-
-@dg.multi_asset_check(
-    name="watch_completeness",
-    specs=[
-        dg.AssetCheckSpec(name=key.name, asset=key.asset_key, description=description)
-        for key, (description, _) in LOOKS.items()
-    ],
-    can_subset=True,
-)
-def watch_completeness(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """All looks over one connection."""
-    with told_plainly(context):
-        settings = load_settings()
-        with connect(database_url(settings), role=TRANSFORMER, application="psp-watch") as connection:
-            for key in sorted(context.selected_asset_check_keys, key=lambda key: key.to_user_string()):
-                _, look = LOOKS[key]
-                yield dg.AssetCheckResult(asset_key=key.asset_key, check_name=key.name, **look(connection, settings))
+watch_completeness = checks_of("watch_completeness", LOOKS)

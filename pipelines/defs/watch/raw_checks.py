@@ -6,22 +6,19 @@
 Both block nothing: what is lost is told as an error, what only asks for a look as a warning.
 """
 
-from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from pipelines.core.settings import Settings, load_settings
-from pipelines.defs.failures import told_plainly
+from pipelines.core.settings import Settings
+from pipelines.defs.watch.looking import Look, Looks, checks_of, warning
 
 READ_WITHIN = timedelta(hours=26)
 """Days read in the last day are counted: each look-back and the nightly sweep are judged once, old passes not again."""
 
 TABLES = ("vima_operations", "payshack_payins", "payshack_payouts")
 NAMED = 20
-
-Look = Callable[[Settings], dict[str, Any]]
 
 
 def _totals(table: str) -> Look:
@@ -46,7 +43,7 @@ def _totals(table: str) -> Look:
                 f"{sum(unlisted.values())} records of {len(unlisted)} closed days are in raw.{table} but no longer in "
                 "the source's list: it has removed or re-dated them, or its days are not UTC."
             )
-            return {"passed": False, "severity": dg.AssetCheckSeverity.WARN, "description": told, "metadata": metadata}
+            return {**warning(told), "metadata": metadata}
         return {"passed": True, "metadata": metadata}
 
     return look
@@ -71,12 +68,12 @@ def _drift(table: str) -> Look:
             f"Newest records of raw.{table}: {len(report.new)} new, {len(report.vanished)} vanished and {len(retyped)} "
             "retyped fields; see whether the contract or a model should know of them."
         )
-        return {"passed": False, "severity": dg.AssetCheckSeverity.WARN, "description": told, "metadata": metadata}
+        return {**warning(told), "metadata": metadata}
 
     return look
 
 
-def _looks() -> Mapping[dg.AssetCheckKey, tuple[str, Look]]:
+def _looks() -> Looks:
     looks: dict[dg.AssetCheckKey, tuple[str, Look]] = {}
     for table in TABLES:
         asset = dg.AssetKey(["raw", table])
@@ -93,19 +90,4 @@ def _looks() -> Mapping[dg.AssetCheckKey, tuple[str, Look]]:
 
 LOOKS = _looks()
 
-
-@dg.multi_asset_check(
-    name="watch_raw_log",
-    specs=[
-        dg.AssetCheckSpec(name=key.name, asset=key.asset_key, description=description)
-        for key, (description, _) in LOOKS.items()
-    ],
-    can_subset=True,
-)
-def watch_raw_log(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """The looks that the run selects."""
-    with told_plainly(context):
-        settings = load_settings()
-        for key in sorted(context.selected_asset_check_keys, key=lambda key: key.to_user_string()):
-            _, look = LOOKS[key]
-            yield dg.AssetCheckResult(asset_key=key.asset_key, check_name=key.name, **look(settings))
+watch_raw_log = checks_of("watch_raw_log", LOOKS)

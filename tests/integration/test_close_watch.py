@@ -1,0 +1,59 @@
+"""A day that the platform has closed provisionally waits for a signature; that it waits too long is told."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import dagster as dg
+import pytest
+
+from pipelines.core.postgres import connect
+from pipelines.core.settings import Settings
+from pipelines.defs.watch.checks import LOOKS
+
+LOOK = LOOKS[dg.AssetCheckKey(dg.AssetKey(["marts", "rpt_day_closes"]), "no_final_close_is_overdue")][1]
+RULES = "insert into closing.rule_books values ('r', '', now())"
+CLOSE = """
+insert into closing.day_closes values (
+    (select count(*) + 1 from closing.day_closes), %s, %s, now(), 'test', now(), '1:1:', 'r', 'Asia/Kolkata', '{}',
+    '{}', 0, '', '', ''
+)
+"""
+
+
+@pytest.fixture
+def closed(warehouse: str) -> str:
+    """11 January has both closes, 12 and 13 January the provisional one only."""
+    with connect(warehouse) as connection:
+        connection.execute(RULES)
+        for day, kind in ((11, "provisional"), (11, "final"), (12, "provisional"), (13, "provisional")):
+            connection.execute(CLOSE.encode(), (date(2026, 1, day), kind))
+    return warehouse
+
+
+@pytest.mark.parametrize(
+    ("now", "overdue", "severity"),
+    [
+        ("2026-01-16T06:29:00+00:00", [], None),  # 11:59 in India; the 12th may be signed since 06:00
+        ("2026-01-16T06:31:00+00:00", ["2026-01-12"], dg.AssetCheckSeverity.WARN),
+        ("2026-01-17T00:31:00+00:00", ["2026-01-12"], dg.AssetCheckSeverity.ERROR),
+        ("2026-01-17T06:31:00+00:00", ["2026-01-12", "2026-01-13"], dg.AssetCheckSeverity.ERROR),
+    ],
+)
+def test_an_overdue_signature_is_a_warning_then_an_error(
+    closed: str,
+    make_settings: Callable[..., Settings],
+    now: str,
+    overdue: list[str],
+    severity: dg.AssetCheckSeverity | None,
+) -> None:
+    found = LOOK(make_settings(PSP_DATABASE_URL=closed, PSP_NOW=now))
+    assert found["metadata"] == {"days_overdue": len(overdue), "first_of_them": overdue}
+    assert found["passed"] is (not overdue)
+    assert found.get("severity") is severity
+    if overdue:
+        assert "psp close --date 2026-01-12 --final" in found["description"]
+
+
+def test_days_before_the_first_close_are_owed_to_nobody(warehouse: str, make_settings: Callable[..., Settings]) -> None:
+    later = date(2026, 1, 11) + timedelta(days=30)
+    assert LOOK(make_settings(PSP_DATABASE_URL=warehouse, PSP_NOW=f"{later}T00:00:00+00:00"))["passed"]
