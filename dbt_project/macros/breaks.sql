@@ -123,3 +123,29 @@
     insert into breaks.clock (evaluated_at) values ({{ psp_now() }})
     on conflict (only_row) do update set evaluated_at = excluded.evaluated_at
 {% endmacro %}
+
+{# Days of which a person has decided a row, or the decision fell, since `this` last looked. #}
+{% macro days_of_decisions() %}
+    select decided_rows.business_date, decided_rows.project, decided_rows.flow
+    from {{ ref('fct_breaks') }} as decided
+    inner join {{ ref('fct_reconciliation') }} as decided_rows
+        on decided.reconciliation_id = decided_rows.reconciliation_id
+    where decided.decision is not null and decided.changed_xid >= {{ processed_xid() }}
+{% endmacro %}
+
+{#
+    What a person has decided of a row of reconciliation, as a lateral join; null while nobody has, or where new data have
+    undone it. One index look-up per row: breaks are few beside the rows of a day.
+#}
+{% macro join_decision(row) -%}
+    left join lateral (
+        select breaks.state
+        from {{ ref('fct_breaks') }} as breaks
+        where
+            breaks.reconciliation_id = {{ row }}.reconciliation_id
+            and breaks.state in ('explained', 'force_matched', 'written_off', 'excluded_test')
+            and {{ row }}.comparability = 'comparable'
+        order by breaks.last_event_at desc, breaks.break_id desc
+        limit 1
+    ) as decided on true
+{%- endmacro %}

@@ -25,7 +25,7 @@
     {% endif %}
 {% endmacro %}
 
-{# Days of the bridge: those of reconciliation, and those on which an attempt's money moved. #}
+{# Days of the bridge: those of reconciliation, those on which an attempt's money moved, and those of decided breaks. #}
 {% macro touched_bridge_days() %}
     {{ touched_reconciliation_days() }}
     union
@@ -37,6 +37,8 @@
     inner join {{ ref('fct_reconciliation') }} as rows_of_day
         on records.reconciliation_key = rows_of_day.reconciliation_key
     where movements.changed_xid >= {{ processed_xid() }}
+    union
+    {{ days_of_decisions() }}
 {% endmacro %}
 
 {% macro drop_touched_bridge_days() %}

@@ -10,10 +10,10 @@
 {% endmacro %}
 
 {# Pre-hooks: a touched day is written anew as a whole, so what it held before goes first, in the same transaction. #}
-{% macro drop_touched_reconciliation_days() %}
+{% macro drop_touched_reconciliation_days(touched=none) %}
     {% if is_incremental() %}
     delete from {{ this }} as report
-    using ({{ touched_reconciliation_days() }}) as touched
+    using ({{ touched or touched_reconciliation_days() }}) as touched
     where
         report.business_date = touched.business_date
         and report.project = touched.project
@@ -21,6 +21,13 @@
     {% else %}
     select 1
     {% endif %}
+{% endmacro %}
+
+{# The same, and days of which a person has decided a row. #}
+{% macro touched_or_decided_days() %}
+    {{ touched_reconciliation_days() }}
+    union
+    {{ days_of_decisions() }}
 {% endmacro %}
 
 {#

@@ -1,8 +1,8 @@
 """Whether the marts say what the raw log says at an instant: only then a day may be signed from them.
 
 The marts are at rest when no committed row of the raw log is unseen by a model, no model has unseen changes of the one
-before it, and nothing is due by the clock or by a watermark. Then a rebuild from the same rows at the same instant
-gives the same marts, which is what makes a signed day reproducible.
+before it or of what people have decided, and nothing is due by the clock or by a watermark. Then a rebuild from the
+same rows and decisions at the same instant gives the same marts, which is what makes a signed day reproducible.
 """
 
 from datetime import datetime
@@ -33,9 +33,19 @@ select
     coalesce((
         select max(changed_xid) >= (
             select min(processed_xid) from intermediate.model_state
-            where model in ('rpt_reconciliation_daily', 'rpt_bridge_daily', 'rpt_tolerance_ledger')
+            where model in (
+                'rpt_reconciliation_daily', 'rpt_bridge_daily', 'rpt_tolerance_ledger', 'int_breaks__transitions'
+            )
         )
         from marts.fct_reconciliation
+    ), false),
+    coalesce((
+        select max(changed_xid) >= (
+            select min(processed_xid) from intermediate.model_state
+            where model in ('rpt_reconciliation_daily', 'rpt_bridge_daily')
+        )
+        from breaks.state
+        where decision is not null
     ), false),
     coalesce((
         select max(changed_xid) >= (

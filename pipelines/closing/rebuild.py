@@ -1,6 +1,7 @@
 """A signed day built again from the raw log as it was known: the proof that nothing but the log is behind a report.
 
-    raw rows visible in the close's snapshot, its watermarks, its open quarantine  -> a database of its own
+    raw rows and events of breaks visible in the close's snapshot,
+    its watermarks, its open quarantine                                            -> a database of its own
     the close's rule book, as it lies in the archive                               -> dbt, "now" being as_known_at
     -> the report of that database; equal, byte for byte, or the close does not hold
 
@@ -127,7 +128,11 @@ def _copy_as_known(url: str, scratch_url: str, close: Close) -> None:
         source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         source.read_only = True
         for table in LOGS:
-            _copy(source, target, table, close)
+            _copy(source, target, f"raw.{table}", close, written="loaded_xid", at="observed_at")
+        # What people had decided: reports say it, and no model could find it out again.
+        _copy(source, target, "breaks.events", close, written="written_xid", at="at")
+        target.execute("insert into breaks.state select * from breaks.folded")
+        target.execute("insert into breaks.clock (evaluated_at) values (%s)", (close.as_known_at,))
         target.execute(
             "update raw.quarantine set replayed_at = case when quarantine_id = any(%s) then null else observed_at end",
             (close.open_quarantine,),
@@ -143,28 +148,32 @@ def _copy_as_known(url: str, scratch_url: str, close: Close) -> None:
 # A restored database counts its transactions anew, so rows that came after a restore could pass for visible: the second
 # condition tells them, with a day for clocks that differ.
 _KNOWN = """
-pg_visible_in_snapshot(loaded_xid::text::xid8, {snapshot}::pg_snapshot)
-and observed_at <= {instant}::timestamptz + interval '1 day'
+pg_visible_in_snapshot({written}::text::xid8, {snapshot}::pg_snapshot)
+and {at} <= {instant}::timestamptz + interval '1 day'
 """
 
 
-def _copy(source: psycopg.Connection[Any], target: psycopg.Connection[Any], table: str, close: Close) -> None:
+def _copy(
+    source: psycopg.Connection[Any], target: psycopg.Connection[Any], table: str, close: Close, *, written: str, at: str
+) -> None:
+    relation = sql.Identifier(*table.split("."))
     columns = [
         row[0]
         for row in target.execute(
-            "select column_name::text from information_schema.columns"
-            " where table_schema = 'raw' and table_name = %s order by ordinal_position",
+            "select attname::text from pg_attribute"
+            " where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum",
             (table,),
         )
     ]
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
     known = sql.SQL(_KNOWN).format(
-        snapshot=sql.Literal(close.known_snapshot), instant=sql.Literal(close.as_known_at.isoformat())
+        written=sql.Identifier(written),
+        at=sql.Identifier(at),
+        snapshot=sql.Literal(close.known_snapshot),
+        instant=sql.Literal(close.as_known_at.isoformat()),
     )
-    read = sql.SQL("copy (select {} from raw.{} where {}) to stdout (format binary)").format(
-        names, sql.Identifier(table), known
-    )
-    write = sql.SQL("copy raw.{} ({}) from stdin (format binary)").format(sql.Identifier(table), names)
+    read = sql.SQL("copy (select {} from {} where {}) to stdout (format binary)").format(names, relation, known)
+    write = sql.SQL("copy {} ({}) from stdin (format binary)").format(relation, names)
     with source.cursor().copy(read) as out, target.cursor().copy(write) as into:
         for block in out:
             into.write(block)

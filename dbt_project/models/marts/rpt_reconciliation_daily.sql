@@ -4,7 +4,7 @@
         incremental_strategy='append',
         on_schema_change='fail',
         group='reporting',
-        pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days(touched_or_decided_days()) }}"],
         post_hook=["{{ book_adjustments() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[{'columns': ['business_date', 'project', 'flow', 'currency'], 'unique': true}],
     )
@@ -12,24 +12,29 @@
 
 with
 
-{{ affected_reconciliations() }},
+{{ affected_reconciliations(touched_or_decided_days()) }},
 
 -- A row that names two currencies enters the money of each, and is counted once, under Vima's.
+-- What a person has decided is no longer at risk.
 entries as (
 
     select
-        business_date,
-        project,
-        flow,
-        currency,
-        outcome,
-        comparability,
+        affected.business_date,
+        affected.project,
+        affected.flow,
+        affected.currency,
+        affected.outcome,
+        affected.comparability,
         1 as row_count,
-        exposure,
-        vima_effect,
-        case when payshack_currency is null or payshack_currency = currency then payshack_effect else 0 end
-            as payshack_effect
+        case when decided.state is null then affected.exposure else 0 end as exposure,
+        affected.vima_effect,
+        case
+            when affected.payshack_currency is null or affected.payshack_currency = affected.currency
+                then affected.payshack_effect
+            else 0
+        end as payshack_effect
     from affected
+    {{ join_decision('affected') }}
     union all
     select
         business_date,

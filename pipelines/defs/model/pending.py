@@ -1,6 +1,7 @@
 """What waits for a run of the models although no feed brings it: time that has passed, and rows loaded without them.
 
     marts.fct_reconciliation   rows whose grace or TTL is over, or whose other source is now complete past them
+    breaks.state               decisions of people, which the reports of their days do not say yet
     raw.*                      rows committed after what every model has processed: backfills, a model run that failed
 
 Cheap: index look-ups only. Usable without Dagster.
@@ -31,6 +32,18 @@ from (
             watermarks.source = mart.awaited_source
             and watermarks.flow = mart.flow
             and mart.awaited_watermark <= watermarks.watermark - %(patience)s
+    union all
+    -- What a person has decided since the models last ran, which reports do not say yet.
+    select 1
+    from breaks.state as decided
+    inner join breaks.clock
+        on decided.last_event_at > clock.evaluated_at
+    where
+        decided.decision is not null
+        and decided.last_event_at <= %(now)s - %(patience)s
+        and decided.changed_xid >= (
+            select processed_xid from intermediate.model_state where model = 'rpt_bridge_daily'
+        )
     limit %(count)s
 ) as due
 """

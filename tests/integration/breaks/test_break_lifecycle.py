@@ -213,3 +213,38 @@ def test_a_run_that_breaks_off_loses_nothing_and_doubles_nothing(orders: Orders)
     ]
     assert len(orders.story("a")) == 3
     assert orders.warehouse.query("select count(*) as n from breaks.wanted_events") == [{"n": 0}]
+
+
+def test_decisions_are_lines_of_the_bridge_and_no_longer_at_risk(orders: Orders) -> None:
+    """Each rupee under the decision while it stands, under the judgement's own cause before and after; residual 0."""
+    reports = ("+rpt_bridge_daily", "+rpt_reconciliation_daily")
+
+    def lines(minute: float) -> dict[str, int]:
+        orders.run(minute)
+        orders.warehouse.changes(orders.now, *reports)
+        found = orders.warehouse.query("select cause, amount from marts.rpt_bridge_daily where amount <> 0")
+        return {row["cause"]: int(row["amount"]) for row in found}
+
+    for key, amount in (("explained", 500), ("lost", 70), ("mine", 30)):
+        orders.vima(key, "success", amount)
+    orders.payshack("yours", "Success", 30)
+    orders.payshack("test", "Success", 9)
+    judged = {"missing_payshack": 600, "missing_vima": -39, "vima_net": 600, "payshack_net": 39}
+    assert lines(30) == judged
+    decide = Decisions(orders)
+    decide.explain("explained")
+    decide.act(actions.write_off, "lost", reason_code="goodwill", text="gone")
+    decide.match("mine", "yours")
+    decide.act(actions.exclude_test, "test", text="our own phone")
+    # Both halves of a forced match are of one day here, and are nothing together.
+    decided = {"explained": 500, "written_off": 70, "excluded_test": -9, "vima_net": 600, "payshack_net": 39}
+    assert lines(31) == decided
+    assert orders.warehouse.query("select value_at_risk as v from marts.rpt_reconciliation_daily") == [{"v": 0}]
+    orders.payshack("explained", "Failed")
+    reopened = decided | {"credited_without_money": 500}
+    del reopened["explained"]
+    assert lines(32) == reopened
+    kept = {name: rows for name, rows in orders.warehouse.marts().items() if f"+{name}" in reports}
+    orders.warehouse.rebuild(orders.now, "rpt_bridge_daily", "rpt_reconciliation_daily")
+    rebuilt = orders.warehouse.marts()
+    assert kept == {name: rebuilt[name] for name in kept}

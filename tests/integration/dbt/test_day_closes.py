@@ -11,6 +11,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.breaks import actions
+from pipelines.breaks.ledger import read_break
 from pipelines.cli import app
 from pipelines.closing.changes import changes_since
 from pipelines.closing.ledger import NotAtRest, broken_links, close_of, closes, sign, signed_texts
@@ -72,6 +74,19 @@ def booked(warehouse: Warehouse) -> list[dict[str, Any]]:
     return warehouse.query("select * from marts.rpt_prior_period_adjustments order by adjustment_id")
 
 
+def explain_one(warehouse: Warehouse, now: datetime) -> None:
+    """A person accepts the cause of one more break of the day."""
+    found = warehouse.query(
+        "select break_id from marts.fct_breaks where business_date = %s and is_open and exposure > 0"
+        " order by break_id limit 1",
+        [DAY],
+    )
+    with connect(warehouse.url, role="psp_operator", autocommit=True) as connection:
+        known = read_break(connection, found[0]["break_id"])
+        named = {"break_id": known.break_id, "expected_event_number": known.last_event_number}
+        actions.explain(connection, **named, reason_code="other", text="known", actor="asha", at=now)
+
+
 def rules(settings: Settings) -> RuleBook:
     return RuleBook(version=content_fingerprint(settings), project=PROJECT)
 
@@ -103,6 +118,8 @@ def test_a_signed_day_stays_what_it_was(dbt_warehouse: Warehouse, known: list[Lo
     put_watermarks(warehouse, FINAL)
     with connect(url) as connection:
         insert_log(connection, [row for row in late_part()[0] if row.observed_at > AFTER])
+    warehouse.changes(FINAL, "+rpt_bridge_daily")
+    explain_one(warehouse, FINAL)
     final = close_day(at(FINAL), url, day=DAY, kind="final", by="A. Finance")
     assert (provisional.close_number, final.close_number) == (1, 2)
     assert final.previous_hash == provisional.close_hash
@@ -120,7 +137,14 @@ def test_a_signed_day_stays_what_it_was(dbt_warehouse: Warehouse, known: list[Lo
     sections = [json.loads(line).get("section", "row") for line in signed["final"]]
     assert set(sections) >= {"head", "daily", "bridge", "movements", "row"}
     assert sections.count("row") > 50
+    causes = {kind: {json.loads(line).get("cause") for line in lines} for kind, lines in signed.items()}
+    assert "explained" in causes["final"] - causes["provisional"]
     signed_totals = totals(warehouse)
+
+    # A decision alone makes reports that do not say it unfit to be signed.
+    explain_one(warehouse, FINAL)
+    with pytest.raises(NotAtRest, match="behind the raw log"):
+        sign(url, day=date(2026, 1, 10), kind="final", by="test", now=FINAL, zone=INDIA, rules=rules(at(FINAL)))
 
     # Later: new versions, new records, a replayed quarantine; then everything is rebuilt.
     with connect(url) as connection:

@@ -129,11 +129,19 @@ named as (
         causes.position,
         differences.amount
     from differences
+    {{ join_decision('differences') }}
     inner join causes
         on
-            differences.comparability = causes.comparability
-            and (causes.outcome = 'any' or differences.outcome = causes.outcome)
-            and (causes.reason = 'any' or causes.reason = any(differences.reasons))
+            (
+                decided.state = causes.outcome
+                and causes.comparability = 'decided'
+                and differences.outcome <> 'matched'
+            )
+            or (
+                differences.comparability = causes.comparability
+                and (causes.outcome = 'any' or differences.outcome = causes.outcome)
+                and (causes.reason = 'any' or causes.reason = any(differences.reasons))
+            )
     where differences.amount <> 0
     order by differences.reconciliation_id asc, differences.currency asc, causes.precedence asc
 
