@@ -4,7 +4,6 @@ Every mark carries its own words (`aria-label`): a screen reader reads them, and
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,11 +12,12 @@ import vl_convert
 
 from pipelines.dashboards.columns import column_settings
 from pipelines.dashboards.entities import Settings
+from pipelines.dashboards.preview import axes
+from pipelines.dashboards.preview.axes import INK, LINE, SOFT
 from pipelines.dashboards.preview.formats import axis_format, shown, title_of
-from pipelines.dashboards.warehouse import Kind, Result
+from pipelines.dashboards.warehouse import Result
 
 PALETTE = ("#3C6FD1", "#2E9E6B", "#E8A93A", "#7A5BC7", "#D6455D", "#2AA5B8", "#E07B39", "#5B6B8C", "#B0529B", "#8CA63A")
-INK, SOFT, LINE = "#27324A", "#6B7690", "#E6E9F2"
 FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 LEGEND_COLUMNS = 6
 Point = dict[str, Any]
@@ -47,7 +47,7 @@ class Drawing:
     # -- data
 
     def _place(self, column: str, value: Any) -> Any:
-        return _axis_value(value, self._zone) if self._is_time(column) else self._text(column, value)
+        return axes.axis_value(value, self._zone) if self._is_time(column) else self._text(column, value)
 
     def _is_time(self, column: str) -> bool:
         timeless = self._settings.get("graph.x_axis.scale") == "ordinal"
@@ -80,7 +80,9 @@ class Drawing:
         order = list(dict.fromkeys(point["series"] for point in points))
         if split:
             totals = {name: sum(abs(point["y"]) for point in points if point["series"] == name) for name in order}
-            order.sort(key=lambda name: (-totals[name], name))
+            # A scale such as severity keeps the order in which the card names its colours.
+            named = list(self._settings.get("series_settings") or ())
+            order.sort(key=lambda name: (named.index(name) if name in named else len(named), -totals[name], name))
         else:
             wanted = [title_of(metric, self._of(metric)) for metric in metrics]
             order = [name for name in wanted if name in order]
@@ -90,22 +92,18 @@ class Drawing:
         }
         return points, order, colours
 
+    def _dash(self, series: str) -> list[int]:
+        given = (self._settings.get("series_settings") or {}).get(series, {})
+        return {"dashed": [5, 4], "dotted": [1, 4]}.get(str(given.get("line.style")), [1, 0])
+
     # -- encodings
 
-    def _x(self, points: Sequence[Point]) -> Any:
+    def _x(self, points: Sequence[Point], *, bands: bool = False) -> Any:
         column = self._settings["graph.dimensions"][0]
-        kind: Kind = self._result.kind(column)
-        axis = alt.Axis(title=None, grid=False, labelOverlap=True, labelFlush=True, tickColor=LINE, domainColor=LINE)
-        if kind == "date" and self._is_time(column):
-            axis.format = "%d %b"
-            axis.tickCount = min(8, len({point["x"] for point in points}))
-            return alt.X("x:T", timeUnit="utcyearmonthdate", axis=axis, scale=alt.Scale(type="utc"))
-        if kind == "instant" and self._is_time(column):
-            axis.format = "%d %b %H:%M"
-            axis.tickCount = 8
-            return alt.X("x:T", timeUnit="utcyearmonthdatehours", axis=axis, scale=alt.Scale(type="utc"))
-        axis.labelAngle = 0
-        return alt.X("x:N", axis=axis, sort=None)
+        if not self._is_time(column) or not points:
+            return axes.categories(self._settings.get("graph.x_axis.title_text") or None)
+        place = axes.time_bands if bands else axes.time_scale
+        return place(self._result.kind(column), [point["x"] for point in points])
 
     def _y(self, **more: Any) -> Any:
         metric = self._settings["graph.metrics"][0]
@@ -140,7 +138,7 @@ class Drawing:
             point["rank"] = ranks[point["series"]]
         how = {"stacked": "zero", "normalized": "normalize"}.get(str(self._settings.get("stackable.stack_type")))
         encodings: dict[str, Any] = {
-            "x": self._x(points),
+            "x": self._x(points, bands=True),
             "y": self._y(stack=how) if how else self._y(stack=None),
             "color": self._colour(order, colours),
             "order": alt.Order("rank:Q"),
@@ -148,7 +146,7 @@ class Drawing:
         }
         if not how and len(order) > 1:
             encodings["xOffset"] = alt.XOffset("series:N", sort=order)
-        return self._chart(points).mark_bar(cornerRadius=1.5, binSpacing=3).encode(**encodings)
+        return self._chart(points).mark_bar(cornerRadius=1.5).encode(**encodings)
 
     def _line(self) -> Any:
         points, order, colours = self._points()
@@ -157,8 +155,13 @@ class Drawing:
             points = [point for point in points if point["y"] > 0]
         scale = alt.Scale(zero=False, nice=True, type="log" if logarithmic else "linear")
         base = self._chart(points).encode(x=self._x(points), y=self._y(scale=scale), color=self._colour(order, colours))
-        lines = base.mark_line(strokeWidth=2.4, interpolate="linear", strokeCap="round", strokeJoin="round")
-        dots = base.mark_point(filled=True, size=34, opacity=1).encode(description=alt.Description("told:N"))
+        dash = alt.StrokeDash(
+            "series:N", legend=None, scale=alt.Scale(domain=order, range=[self._dash(n) for n in order])
+        )
+        lines = base.mark_line(strokeWidth=2.2, strokeCap="round", strokeJoin="round").encode(strokeDash=dash)
+        # Many points would hide their line.
+        size = 34 if len(points) < 120 * len(order) else 8
+        dots = base.mark_point(filled=True, size=size, opacity=1).encode(description=alt.Description("told:N"))
         return alt.layer(lines, dots).properties(width=self._width, height=self._height)
 
     def _area(self) -> Any:
@@ -179,7 +182,7 @@ class Drawing:
         for point in points:
             point["label"] = point["told"].rpartition(": ")[2]
         metric = self._settings["graph.metrics"][0]
-        y = alt.Y("x:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=150))
+        y = alt.Y("x:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=190))
         x = alt.X(
             "y:Q",
             axis=alt.Axis(title=None, format=axis_format(self._of(metric)), tickCount=5, gridColor=LINE, domain=False),
@@ -262,15 +265,6 @@ class Drawing:
             .encode(text="told:N")
         )
         return alt.layer(arcs, total).properties(width=self._width, height=self._height)
-
-
-def _axis_value(value: Any, zone: ZoneInfo) -> Any:
-    """Instants as the wall clock of the business time zone, which the axis then takes for UTC."""
-    if isinstance(value, datetime):
-        return value.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if isinstance(value, date):
-        return f"{value.isoformat()}T00:00:00Z"
-    return value
 
 
 def _over(points: Sequence[Point]) -> Any:

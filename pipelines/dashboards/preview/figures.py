@@ -11,12 +11,17 @@ from pipelines.dashboards.entities import Settings
 from pipelines.dashboards.preview.formats import NOTHING, number, shown
 from pipelines.dashboards.warehouse import Result
 
+LONG = 14
+"""More letters than a narrow card holds at full size; Metabase shrinks them as well."""
+
 
 def scalar(settings: Settings, result: Result, zone: ZoneInfo) -> str:
     """One number, as large as it matters."""
     field = settings["scalar.field"]
     value = result.values(field)[0] if result.rows else None
-    return f'<div class="figure">{escape(shown(value, result.kind(field), _of(settings, field), zone))}</div>'
+    told = shown(value, result.kind(field), _of(settings, field), zone)
+    size = "figure long" if len(told) > LONG else "figure"
+    return f'<div class="{size}">{escape(told)}</div>'
 
 
 def smart_scalar(settings: Settings, result: Result, zone: ZoneInfo) -> str:

@@ -15,6 +15,9 @@ Row = Mapping[str, Any]
 Link = Callable[[str | None, Row], str | None]
 """Where a click on that column of that row leads; the column None is the whole card."""
 
+DENSE = 20
+"""A table of more columns, such as the hours of a day, is set narrower so that all of it is seen at once."""
+
 
 def table(settings: Settings, result: Result, zone: ZoneInfo, link: Link) -> str:
     """The table. A column that a click opens is a link; where the whole card has a click, the first column is one."""
@@ -23,7 +26,7 @@ def table(settings: Settings, result: Result, zone: ZoneInfo, link: Link) -> str
     rules = list(settings.get("table.column_formatting") or ())
     greatest = {name: _greatest(result.values(name)) for name in columns if formats.get(name, {}).get("show_mini_bar")}
     spans = {id(rule): _span(rule, result) for rule in rules if rule.get("type") == "range"}
-    parts = ["<table><thead><tr>"]
+    parts = [f"<table{' class=dense' if len(columns) > DENSE else ''}><thead><tr>"]
     for name in columns:
         side = ' class="num"' if result.kind(name) == "number" else ""
         parts.append(f"<th{side}>{escape(title_of(name, formats.get(name, {})))}</th>")

@@ -147,7 +147,7 @@ def test_the_bridge_leads_from_one_net_to_the_other(
 ) -> None:
     found = run_card(marts, card_named(content, "bridge"), {}, business_today(loaded_settings))
     by_currency: dict[str, dict[str, Any]] = {}
-    for line, currency, amount in found.rows:
+    for line, currency, amount, _ in found.rows:
         by_currency.setdefault(currency, {})[line] = amount
     assert by_currency
     for lines in by_currency.values():
