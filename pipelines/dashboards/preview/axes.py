@@ -15,8 +15,11 @@ import altair as alt
 from pipelines.dashboards.warehouse import Kind
 
 INK, SOFT, LINE = "#27324A", "#6B7690", "#E6E9F2"
-LABELS = 8
+LABELS = 7
 """Labels that fit beside each other on the narrowest chart."""
+
+FORMATS = ("%d %b %H:%M", "%d %b")
+"""Of instants, and of dates."""
 
 MOST_BANDS = 1500
 """More would be thinner than a pixel; the bands that have a bar are then drawn without those between."""
@@ -34,13 +37,10 @@ def axis_value(value: Any, zone: ZoneInfo) -> Any:
 def time_scale(kind: Kind, xs: Sequence[str]) -> Any:
     """The axis of a line or an area over dates or instants."""
     axis = _axis()
-    if kind == "date":
-        axis.format = "%d %b"
-        axis.tickCount = min(LABELS, len(set(xs)))
-        return alt.X("x:T", timeUnit="utcyearmonthdate", axis=axis, scale=alt.Scale(type="utc"))
-    axis.format = "%d %b %H:%M"
-    axis.tickCount = LABELS
-    return alt.X("x:T", timeUnit="utcyearmonthdatehours", axis=axis, scale=alt.Scale(type="utc"))
+    axis.format = FORMATS[kind == "date"]
+    axis.values = [datetime.fromisoformat(x).timestamp() * 1000 for x in _labelled(kind, _bands(kind, sorted(set(xs))))]
+    unit: Any = "utcyearmonthdate" if kind == "date" else "utcyearmonthdatehours"
+    return alt.X("x:T", timeUnit=unit, axis=axis, scale=alt.Scale(type="utc"))
 
 
 def time_bands(kind: Kind, xs: Sequence[str]) -> Any:
@@ -48,7 +48,7 @@ def time_bands(kind: Kind, xs: Sequence[str]) -> Any:
     bands = _bands(kind, sorted(set(xs)))
     axis = _axis()
     axis.values = _labelled(kind, bands)
-    axis.labelExpr = f"utcFormat(toDate(datum.value), '{'%d %b' if kind == 'date' else '%d %b %H:%M'}')"
+    axis.labelExpr = f"utcFormat(toDate(datum.value), '{FORMATS[kind == 'date']}')"
     axis.labelAngle = 0
     axis.ticks = False
     padding = 0.12 if len(bands) < 100 else 0

@@ -69,14 +69,12 @@ class Drawing:
         for row in self._result.rows:
             record = dict(zip(names, row, strict=True))
             for metric in metrics:
-                if record[metric] is None:
+                if record[metric] is None and (split or not self._breaks(metric)):
                     continue
                 series = self._text(split, record[split]) if split else title_of(metric, self._of(metric))
-                x = record[dimensions[0]]
+                x, y = record[dimensions[0]], None if record[metric] is None else float(record[metric])
                 told = f"{self._text(dimensions[0], x)} · {series}: {self._text(metric, record[metric])}"
-                points.append(
-                    {"x": self._place(dimensions[0], x), "series": series, "y": float(record[metric]), "told": told}
-                )
+                points.append({"x": self._place(dimensions[0], x), "series": series, "y": y, "told": told})
         order = list(dict.fromkeys(point["series"] for point in points))
         if split:
             totals = {name: sum(abs(point["y"]) for point in points if point["series"] == name) for name in order}
@@ -91,6 +89,10 @@ class Drawing:
             name: given.get(name, {}).get("color") or PALETTE[place % len(PALETTE)] for place, name in enumerate(order)
         }
         return points, order, colours
+
+    def _breaks(self, series: str) -> bool:
+        """Whether a line ends where it has no value, instead of going straight to the next one."""
+        return bool((self._settings.get("series_settings") or {}).get(series, {}).get("line.missing") == "none")
 
     def _dash(self, series: str) -> list[int]:
         given = (self._settings.get("series_settings") or {}).get(series, {})
@@ -116,6 +118,8 @@ class Drawing:
             gridColor=LINE,
             domain=False,
             ticks=False,
+            labelPadding=6,
+            titlePadding=12,
         )
         return alt.Y("y:Q", axis=axis, **more)
 
