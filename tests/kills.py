@@ -36,7 +36,7 @@ from tests import provider_history as truth
 ROOT = Path(__file__).parents[1]
 DONE, CONFLICT, FAILED = 0, 3, 4
 LOOK_BACK_DAYS = 2
-PAGES_PER_CHUNK = 2
+LEAST_PAGES = 2
 MINUTES_PER_EPOCH = (5, 40)
 WINDOW_SHARE = 0.25
 MAX_ROUNDS_PER_KILL = 12
@@ -203,9 +203,9 @@ def _wrong(url: str, expected: set[truth.Version]) -> list[str]:
 
 def _serve() -> None:
     """Fork a loader per line of orders; the imports have been done."""
-    from pipelines.loading import payshack, vima
+    from pipelines.loading import payshack, sink, vima
 
-    vima.PAGES_PER_CHUNK = PAGES_PER_CHUNK
+    sink.LEAST_PAGES = LEAST_PAGES
     loads: dict[tuple[str, bool], Callable[..., object]] = {
         ("vima", False): vima.load_vima_feed,
         ("vima", True): vima.load_vima_window,

@@ -32,10 +32,10 @@ def vima_has_news(settings: Settings) -> bool:
     before = stored_cursor(url)
     read = ReadProgress(cursor=before)
     with HttpTransport(source="Vima", patience=GLANCE) as transport:
-        for _ in feed_pages(VimaClient(access, transport), progress=read, clock=settings.clock, max_pages=1):
-            # An inclusive cursor shows its own rows again, which is no news; a page full of them may hide some.
-            if read.cursor != before or read.rows >= PAGE_SIZE:
-                return True
+        found = next(feed_pages(VimaClient(access, transport), progress=read, clock=settings.clock), None)
+        # An inclusive cursor shows its own rows again, which is no news; a page full of them may hide some.
+        if found is not None and (read.cursor != before or read.rows >= PAGE_SIZE):
+            return True
     for flow in ("payin", "payout"):
         confirm_watermark(url, "vima", flow, asked_at, settings.clock())
     return False

@@ -195,13 +195,13 @@ def _load_day(load: Load, client: PayShackClient, flow: str, day: date, progress
     mode = load.report.mode
     read = DayProgress()
     pages = partial(day_pages, client, flow=flow, day=day, progress=read, clock=clock, load_mode=mode)
-    load.commit(payshack_resource(TRANSACTIONS[flow].table, pages))
-    load.report.pages += read.pages
-    load.report.rows_read += read.rows
+    try:
+        load.commit(payshack_resource(TRANSACTIONS[flow].table, pages))
+    finally:
+        load.report.pages += read.pages
+        load.report.rows_read += read.rows
     if progress:
         progress(load.report)
-    if read.failure is not None:
-        raise read.failure
     if not read.is_complete:
         raise _Unsteady(
             f"PayShack's {flow} listing of {day} does not stand still: {read.found} distinct records against a total "

@@ -32,29 +32,18 @@ class Load:
         self._sink = Sink(url=url, source=report.source, clock=settings.clock, on_commit=self._count)
 
     def commit(self, *resources: Any) -> None:
-        """Read the resources to their end through dlt and commit what they yield, per table in one transaction.
+        """Read the resources to their end through dlt, and commit what they yield while the rest is being read.
 
-        Raises the reader's own PlatformError, DatabaseError, or LoadError. What was committed before stays.
-        """
-        self.commit_behind(*resources)
-        self.flush()
-
-    def commit_behind(self, *resources: Any) -> None:
-        """The same, but return when everything is read: it is committed while the next resources are, and in order.
-
-        What fails is raised by the next call or by `flush`, and nothing is committed after it. Before anything is told
-        that rests on the rows, `flush` is called.
+        What was read before a failure is committed all the same. Raises the reader's own PlatformError, DatabaseError,
+        or LoadError; nothing is committed after one that the database raised.
         """
         try:
-            chunk = {resource.name: list(resource) for resource in resources}
-            self._sink.write(chunk)
-        except Exception as error:
-            raise _translated(error) from error
-
-    def flush(self) -> None:
-        """Wait until everything is committed. Raises like `commit`."""
-        try:
-            self._sink.flush()
+            try:
+                for resource in resources:
+                    for page in resource:
+                        self._sink.take(resource.name, page)
+            finally:
+                self._sink.flush()
         except Exception as error:
             raise _translated(error) from error
 
@@ -86,7 +75,6 @@ def open_load(settings: Settings, *, source: str, mode: str, scope: str) -> Iter
             # What is still being committed belongs to this load: the right is not given back before.
             with closing(load):
                 yield load
-                load.flush()
         except BaseException as error:
             _end(connection, run_id, report, settings.clock(), error)
             raise

@@ -1,19 +1,18 @@
 """Loading Vima: the feed by update cursor, and single created days.
 
-The feed goes on from the cursor in raw.source_cursors, chunk by chunk, until a request finds nothing new; only then
-does the watermark move. It begins OVERLAP_ROWS before the cursor: an id given out before, but committed by Vima after,
-would otherwise be passed by for ever; what is known is read for nothing.
+The feed goes on from the cursor in raw.source_cursors until a request finds nothing new; only then, and when all of it
+is committed, does the watermark move. It begins OVERLAP_ROWS before the cursor: an id given out before, but committed
+by Vima after, would otherwise be passed by for ever; what is known is read for nothing.
 
 A window reads one UTC day by the create cursor and never touches cursor or watermark; one that was interrupted goes on
 where its last committed chunk ended.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import pyarrow as pa
 
-from pipelines.core.errors import SourceUnavailable
 from pipelines.core.postgres import LOADER, connect
 from pipelines.core.runtime import vima_access
 from pipelines.core.settings import Settings
@@ -27,9 +26,8 @@ from pipelines.sources.vima.client import VimaClient
 from pipelines.sources.vima.schema import OPERATIONS
 from pipelines.sources.vima.source import ReadProgress, feed_pages, vima_resource, window_pages
 
-PAGES_PER_CHUNK = 50
-MAX_CHUNKS = 10_000
 OVERLAP_ROWS = 100
+PAGES_BETWEEN_PROGRESS = 50
 
 
 def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> LoadReport:
@@ -44,12 +42,7 @@ def load_vima_feed(settings: Settings, *, progress: Progress | None = None) -> L
     ):
         client = VimaClient(access, transport)
         read = ReadProgress(cursor=_feed_start(load.url))
-        _read_to_the_end(
-            load,
-            read,
-            lambda: feed_pages(client, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
-            progress,
-        )
+        _commit(load, read, feed_pages(client, progress=read, clock=settings.clock), progress)
         for flow in ("payin", "payout"):
             load.report.watermarks[flow] = move_watermark(load.url, "vima", flow, read.complete_at, settings.clock())
         return load.report
@@ -71,12 +64,7 @@ def load_vima_window(
         began = settings.clock()
         resumed = resume_window(load.url, "vima", OPERATIONS.table, day, began)
         read = ReadProgress(cursor=resumed.position if resumed else None)
-        _read_to_the_end(
-            load,
-            read,
-            lambda: window_pages(client, day=day, progress=read, clock=settings.clock, max_pages=PAGES_PER_CHUNK),
-            progress,
-        )
+        _commit(load, read, window_pages(client, day=day, progress=read, clock=settings.clock), progress)
         # Vima tells no total of its own; the part that was read before an interruption is counted in the raw log.
         count = records_of_day(load.url, OPERATIONS.table, day) if resumed else read.rows
         record_window_pass(
@@ -127,18 +115,16 @@ def _feed_start(url: str) -> int | None:
     return cursor if row is None or row[0] is None else int(row[0])
 
 
-def _read_to_the_end(
-    load: Load, read: ReadProgress, chunk: Callable[[], Iterator[pa.Table]], progress: Progress | None
-) -> None:
-    for _ in range(MAX_CHUNKS):
-        load.commit_behind(vima_resource(chunk))
-        load.report.pages, load.report.rows_read = read.pages, read.rows
-        if progress:
-            progress(load.report)
-        if read.complete_at is not None:
-            load.flush()
-            return
-    raise SourceUnavailable(
-        f"Vima ({load.report.mode}, {load.report.scope}) has not ended after {read.pages} pages.",
-        fix="run it again; it goes on from here",
-    )
+def _commit(load: Load, read: ReadProgress, pages: Iterator[pa.Table], progress: Progress | None) -> None:
+    """Commit the pages to the last one, and report."""
+
+    def counted() -> Iterator[pa.Table]:
+        for page in pages:
+            load.report.pages, load.report.rows_read = read.pages, read.rows
+            if progress and read.pages % PAGES_BETWEEN_PROGRESS == 0:
+                progress(load.report)
+            yield page
+
+    load.commit(vima_resource(counted))
+    if progress:
+        progress(load.report)

@@ -24,6 +24,14 @@ begin
                 loaded_xid bigint not null default (pg_current_xact_id()::text::bigint),
                 primary key (record_id, content_hash)
             )$ddl$, log_table);
+        -- Else a payload of two kilobytes is compressed when it is written, and once more unpacked for every field that
+        -- is read of it. What does not fit into a page is compressed all the same.
+        if not exists (
+            select from pg_class
+            where oid = format('raw.%I', log_table)::regclass and 'toast_tuple_target=8160' = any(reloptions)
+        ) then
+            execute format('alter table raw.%I set (toast_tuple_target = 8160)', log_table);
+        end if;
         execute format('create index if not exists %I on raw.%I (loaded_xid)', log_table || '_loaded_xid', log_table);
         execute format('create index if not exists %I on raw.%I (source_created_at)', log_table || '_created', log_table);
         execute format('create index if not exists %I on raw.%I (order_key)', log_table || '_order_key', log_table);

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
@@ -45,7 +45,6 @@ RECORD_SCHEMA = pa.schema(
 )
 
 Payload = dict[str, Any]
-Facts = tuple[tuple[str, Callable[[Payload], Any]], ...]
 
 
 class RecordProblem(Exception):
@@ -175,18 +174,7 @@ def build_page(
 ) -> pa.Table:
     """One row per record, good and quarantined alike. `positions` are the cursor values to go on from after each."""
     count = len(records)
-    facts: Facts = (
-        ("record_id", spec.record_id),
-        ("order_key", spec.order_key),
-        ("source_order", spec.source_order),
-        ("source_created_at", spec.created_at),
-        ("source_updated_at", spec.updated_at),
-    )
-    read = (
-        zip(*(_read(bytes(raw), spec, facts).values() for raw in records), strict=True)
-        if count
-        else ((),) * len(_READ_COLUMNS)
-    )
+    read = zip(*(_read(bytes(raw), spec) for raw in records), strict=True) if count else ((),) * len(_READ_COLUMNS)
     columns: dict[str, Any] = dict(zip(_READ_COLUMNS, read, strict=True))
     for name in ("observed_at", "load_mode", "load_scope", "load_page"):
         columns[name] = pa.repeat(pa.scalar(getattr(provenance, name), RECORD_SCHEMA.field(name).type), count)
@@ -195,51 +183,74 @@ def build_page(
 
 
 _READ_COLUMNS = (
-    "record_id",
     "content_hash",
+    "payload",
+    "record_id",
     "order_key",
     "source_order",
     "source_created_at",
     "source_updated_at",
-    "payload",
     "quarantine_reason",
     "quarantine_detail",
 )
+_NO_FACTS = (None,) * 5
 
 
-def _read(raw: bytes, spec: RecordSpec, facts: Facts) -> Mapping[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(_READ_COLUMNS)
+def _read(raw: bytes, spec: RecordSpec) -> tuple[Any, ...]:
+    """The record's values of _READ_COLUMNS."""
     text = storable_text(raw)
+    digest: str | None = None
+    shown: bytes | str | None = None
+    facts: tuple[Any, ...] = _NO_FACTS
+    reason = detail = None
     try:
         payload = _decode(text)
-        row["payload"] = text
-        row["content_hash"] = content_hash(spec.without_volatile(payload) if isinstance(payload, dict) else payload)
-        _judge(row, payload, spec, facts)
-        if text is not raw:
-            raise RecordProblem("unstorable_text", "U+0000, half a character or deep nesting, shown as U+FFFD")
+        shown = text
+        digest = content_hash(spec.without_volatile(payload) if isinstance(payload, dict) else payload)
+        facts, problem = _judged(payload, spec)
+        if problem is None and text is not raw:
+            problem = RecordProblem("unstorable_text", "U+0000, half a character or deep nesting, shown as U+FFFD")
+        if problem is not None:
+            reason, detail = problem.reason, problem.detail
     except RecordProblem as problem:
-        row["quarantine_reason"], row["quarantine_detail"] = problem.reason, problem.detail
+        reason, detail = problem.reason, problem.detail
     except (msgspec.MsgspecError, ArithmeticError, RecursionError):
-        row["quarantine_reason"], row["quarantine_detail"] = "unreadable", "the record is not readable JSON"
-    if row["content_hash"] is None:
-        row["content_hash"] = hashlib.blake2b(raw, digest_size=16).hexdigest()
-    if row["payload"] is None:
-        row["payload"] = json.dumps(text.decode().replace("\0", "\ufffd"))
-    return row
+        reason, detail = "unreadable", "the record is not readable JSON"
+    if digest is None:
+        digest = hashlib.blake2b(raw, digest_size=16).hexdigest()
+    if shown is None:
+        shown = json.dumps(text.decode().replace("\0", "\ufffd"))
+    return (digest, shown, *facts, reason, detail)
 
 
-def _judge(row: dict[str, Any], payload: object, spec: RecordSpec, facts: Facts) -> None:
-    """Fill in every fact that can be read, then raise the first problem: what is known helps even in quarantine."""
+def _judged(payload: object, spec: RecordSpec) -> tuple[tuple[Any, ...], RecordProblem | None]:
+    """Every fact that can be read, and the first problem: what is known helps even in quarantine."""
     if not isinstance(payload, dict):
-        raise RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
-    problems = []
-    for name, read in facts:
+        return _NO_FACTS, RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
+    try:
+        facts = (
+            spec.record_id(payload),
+            spec.order_key(payload),
+            spec.source_order(payload),
+            spec.created_at(payload),
+            spec.updated_at(payload),
+        )
+        if facts[0] is None:
+            return facts, RecordProblem("missing_id", "the record has no id")
+    except RecordProblem as problem:
+        return _what_can_be_read(payload, spec), problem
+    try:
+        spec.check(payload)
+    except RecordProblem as problem:
+        return facts, problem
+    return facts, None
+
+
+def _what_can_be_read(payload: Payload, spec: RecordSpec) -> tuple[Any, ...]:
+    facts: list[Any] = []
+    for read in (spec.record_id, spec.order_key, spec.source_order, spec.created_at, spec.updated_at):
         try:
-            row[name] = read(payload)
-        except RecordProblem as problem:
-            problems.append(problem)
-    if problems:
-        raise problems[0]
-    if row["record_id"] is None:
-        raise RecordProblem("missing_id", "the record has no id")
-    spec.check(payload)
+            facts.append(read(payload))
+        except RecordProblem:
+            facts.append(None)
+    return tuple(facts)

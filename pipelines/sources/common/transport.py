@@ -11,12 +11,14 @@ Limits: bytes and seconds of an answer, number of tries, length of one wait.
 import logging
 import math
 import random
+import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Protocol
 
 import httpx
@@ -174,6 +176,7 @@ class HttpTransport(PoliteTransport):
             transport=transport,
             headers={"Accept": "application/json"},
             follow_redirects=False,
+            verify=_trusted(),
             # Providers are reached directly, never through a proxy that some variable happens to name.
             trust_env=False,
         )
@@ -211,6 +214,12 @@ class HttpTransport(PoliteTransport):
                 fix="check the address and the credentials in the settings",
             ) from None
         return b"".join(chunks)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the certificates takes longer than a small load's requests; every client would do it again."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _redact_library_logs() -> None:

@@ -9,7 +9,7 @@ the newest one of its first page:
 A day that has ended gets nothing since: there a record that was not shown before is no newcomer but was missed. Only
 the last round believes otherwise, for a provider whose clock is behind. Today ends as well, however busy it is. Else
 the day is read again, at most `MAX_ROUNDS` times. What was read is handed over in any case; `DayProgress` tells whether
-it is all, and what has stopped it.
+it is all.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,7 +22,6 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.core.clock import Clock
-from pipelines.core.errors import SourceError
 from pipelines.sources.common.records import Provenance, RecordProblem, build_page, parse_instant
 from pipelines.sources.payshack.client import PAGE_SIZE, Listing, PayShackClient
 from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS
@@ -45,10 +44,7 @@ _facts = msgspec.json.Decoder(_Facts)
 
 @dataclass(slots=True, kw_only=True)
 class DayProgress:
-    """What reading one day has done. `total` counts the records that existed when the last round began.
-
-    `failure` is what stopped it after its first page; the records up to there have been handed over.
-    """
+    """What reading one day has done. `total` counts the records that existed when the last round began."""
 
     pages: int = 0
     rows: int = 0
@@ -57,7 +53,6 @@ class DayProgress:
     rounds: int = 0
     is_complete: bool = False
     started_at: datetime | None = None
-    failure: SourceError | None = None
     seen: set[int] = field(default_factory=set)
 
 
@@ -94,13 +89,7 @@ def day_pages(
     is_outrun = False
     while progress.rounds < MAX_ROUNDS and not progress.is_complete and not is_outrun:
         progress.rounds += 1
-        try:
-            is_outrun = yield from _one_round(client, flow, day, progress, clock, load_mode)
-        except SourceError as error:
-            if not progress.pages:
-                raise
-            progress.failure = error
-            return
+        is_outrun = yield from _one_round(client, flow, day, progress, clock, load_mode)
 
 
 def _one_round(

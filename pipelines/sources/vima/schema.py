@@ -43,14 +43,16 @@ def _updated_at(payload: Payload) -> datetime | None:
 
 def _without_volatile(payload: Payload) -> Payload:
     """Exchange rates move on their own; a version is what happened to the payment."""
-    steady = payload.copy()
-    steady.pop("rates", None)
+    steady = _without_rates(payload)
     finished = steady.get("card_finish")
     if isinstance(finished, list):
-        steady["card_finish"] = [
-            {key: value for key, value in block.items() if key != "rates"} if isinstance(block, dict) else block
-            for block in finished
-        ]
+        steady["card_finish"] = [_without_rates(block) if isinstance(block, dict) else block for block in finished]
+    return steady
+
+
+def _without_rates(block: Payload) -> Payload:
+    steady = block.copy()
+    steady.pop("rates", None)
     return steady
 
 

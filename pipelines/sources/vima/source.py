@@ -7,7 +7,6 @@ id before the greatest one seen, and rows seen at that id are left out. A read e
 rows already seen, never because it is short.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,28 +17,26 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.core.clock import Clock
-from pipelines.core.errors import SourceContractError, SourceError
+from pipelines.core.errors import SourceContractError, SourceUnavailable
 from pipelines.sources.common.records import Provenance, build_page
 from pipelines.sources.vima.client import PAGE_SIZE, VimaClient
 from pipelines.sources.vima.schema import OPERATIONS, order_number
 
-MAX_CHUNK_SECONDS = 20.0
-"""A slow provider's pages are handed over for commit after this time, so that little is read twice after a kill."""
+MAX_PAGES = 500_000
+"""Of one read: fifty million operations. A cursor that goes on for longer is taken for one that never ends."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ReadProgress:
-    """What a read has done so far, over any number of chunks; `rows` are distinct.
+    """What a read has done so far; `rows` are distinct.
 
-    `complete_at` is when the request that found nothing new was sent, None until then; `failure` is what ended the last
-    chunk, to be raised by the next one.
+    `complete_at` is when the request that found nothing new was sent, None until then.
     """
 
     pages: int = 0
     rows: int = 0
     cursor: int | None = None
     complete_at: datetime | None = None
-    failure: SourceError | None = None
     seen_at_cursor: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -55,26 +52,17 @@ class _Walk:
     load_mode: str
     load_scope: str
 
-    def tables(self, max_pages: int) -> Iterator[pa.Table]:
-        """At most `max_pages` pages. A failure after the first page ends the chunk, and is raised by the next one."""
-        # Not asked again: who wants to be left alone, or refuses us, has been heard.
-        failure, self.progress.failure = self.progress.failure, None
-        if failure is not None:
-            raise failure
-        until = time.monotonic() + MAX_CHUNK_SECONDS
-        for number in range(max_pages):
-            if number and time.monotonic() > until:
-                return
-            try:
-                table = self._next_page()
-            except SourceError as failure:
-                if number:
-                    self.progress.failure = failure
-                    return
-                raise
+    def tables(self) -> Iterator[pa.Table]:
+        """Page by page, up to a request that finds nothing new."""
+        for _ in range(MAX_PAGES):
+            table = self._next_page()
             if table is None:
                 return
             yield table
+        raise SourceUnavailable(
+            f"Vima's cursor {self.order_field} has not come to an end after {MAX_PAGES} pages.",
+            fix="run it again; it goes on from here",
+        )
 
     def _next_page(self) -> pa.Table | None:
         asked_at = self.clock()
@@ -172,20 +160,15 @@ def _identity(raw: msgspec.Raw, order_field: str) -> tuple[str, int | None]:
     return identity, order_number(getattr(ids, order_field))
 
 
-def feed_pages(client: VimaClient, *, progress: ReadProgress, clock: Clock, max_pages: int) -> Iterator[pa.Table]:
-    """Every operation created or changed from `progress.cursor` on, page by page: one chunk.
-
-    While `progress.complete_at` is None there is more: the next call goes on from `progress.cursor`.
-    """
-    return _Walk(client, "operation_update_id", {}, progress, clock, "feed", "").tables(max_pages)
+def feed_pages(client: VimaClient, *, progress: ReadProgress, clock: Clock) -> Iterator[pa.Table]:
+    """Every operation created or changed from `progress.cursor` on, page by page."""
+    return _Walk(client, "operation_update_id", {}, progress, clock, "feed", "").tables()
 
 
-def window_pages(
-    client: VimaClient, *, day: date, progress: ReadProgress, clock: Clock, max_pages: int
-) -> Iterator[pa.Table]:
-    """Every operation created on one UTC day, in its current state, page by page: one chunk."""
+def window_pages(client: VimaClient, *, day: date, progress: ReadProgress, clock: Clock) -> Iterator[pa.Table]:
+    """Every operation created on one UTC day, in its current state, page by page."""
     scope = day.isoformat()
-    return _Walk(client, "operation_create_id", {"date": scope}, progress, clock, "window", scope).tables(max_pages)
+    return _Walk(client, "operation_create_id", {"date": scope}, progress, clock, "window", scope).tables()
 
 
 def vima_resource(pages: Callable[[], Iterator[pa.Table]]) -> Any:

@@ -22,7 +22,7 @@ from pipelines.core.postgres import connect
 from pipelines.core.runtime import payshack_access, vima_access
 from pipelines.core.settings import Settings, load_settings
 from pipelines.defs.tags import FEED, MODE
-from pipelines.loading import vima as vima_loading
+from pipelines.loading import sink
 from pipelines.sources.common import pace, transport
 from pipelines.sources.common.transport import HttpTransport, PoliteTransport
 from pipelines.sources.payshack import source as payshack_source
@@ -201,7 +201,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HttpTransport.__init__.__kwdefaults__, "patience", replace(transport.LOAD, read_seconds=3.0))
     monkeypatch.setattr(vima_client, "PAGE_SIZE", 40)
     monkeypatch.setattr(vima_source, "PAGE_SIZE", 40)
-    monkeypatch.setattr(vima_loading, "PAGES_PER_CHUNK", 3)
+    monkeypatch.setattr(sink, "LEAST_PAGES", 3)
     small_pages(monkeypatch, payshack=15)
 
 

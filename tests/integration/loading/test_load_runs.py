@@ -5,14 +5,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 
-from pipelines.core.errors import ConflictError, LoadError
+from pipelines.core.errors import ConflictError, LoadError, SourceUnavailable
 from pipelines.core.settings import Settings
+from pipelines.loading import sink
 from pipelines.loading.runs import open_load
 from pipelines.sources.vima.source import vima_resource
 from tests.integration.loading.conftest import value
@@ -104,40 +107,59 @@ def test_no_payload_of_a_load_is_ever_on_the_disk(settings: Settings) -> None:
         assert sorted(settings.psp_home.rglob("*")) == before
 
 
-def test_what_fails_behind_is_told_by_the_next_commit_and_nothing_follows_it(
-    settings: Settings, db: psycopg.Connection
-) -> None:
+def test_what_fails_behind_stops_the_reader_and_nothing_follows_it(settings: Settings, db: psycopg.Connection) -> None:
+    db.execute("alter table raw.vima_operations add constraint other check (order_key <> 'ORDER00000007')")
+    read = []
+
+    def pages() -> Iterator[pa.Table]:
+        for number in range(1, 1000):
+            read.append(number)
+            yield page([number])
+
     with (  # noqa: PT012 - the second commit is what raises
         pytest.raises(LoadError, match="PostgreSQL refused the rows"),
         open_load(settings, source="vima", mode="feed", scope="x") as load,
     ):
         load.commit(vima_resource(lambda: iter([page([1])])))
-        db.execute("alter table raw.vima_operations add constraint other check (order_key <> 'ORDER00000007')")
-        load.commit_behind(vima_resource(lambda: iter([page([7])])))
-        load.commit_behind(vima_resource(lambda: iter([page([2])])))
+        load.commit(vima_resource(pages))
+    assert len(read) < 999
     assert value(db, "select count(*) from raw.vima_operations") == 1
     assert value(db, "select cursor_value from raw.source_cursors") == "1"
     assert lines(db)[0][1] == "failed"
 
 
-def test_what_fails_behind_fails_the_load_even_if_nobody_waits(settings: Settings, db: psycopg.Connection) -> None:
-    db.execute("alter table raw.vima_operations add constraint none check (false)")
+def test_what_was_read_before_the_reader_failed_is_committed(settings: Settings, db: psycopg.Connection) -> None:
+    def pages() -> Iterator[pa.Table]:
+        yield page(range(2000))
+        raise SourceUnavailable("Vima does not answer.", fix="wait")
+
     with (
-        pytest.raises(LoadError, match="PostgreSQL refused the rows"),
+        pytest.raises(SourceUnavailable, match="Vima does not answer"),
         open_load(settings, source="vima", mode="feed", scope="x") as load,
     ):
-        load.commit_behind(vima_resource(lambda: iter([page([7])])))
+        load.commit(vima_resource(pages))
+    assert value(db, "select count(*) from raw.vima_operations") == 2000
     assert lines(db)[0][1] == "failed"
 
 
-def test_the_right_is_kept_until_what_was_read_is_committed(settings: Settings, db: psycopg.Connection) -> None:
-    with (  # noqa: PT012 - what is committed behind goes on while it raises
-        pytest.raises(RuntimeError, match="in between"),
-        open_load(settings, source="vima", mode="feed", scope="x") as load,
-    ):
-        load.commit_behind(vima_resource(lambda: iter([page(range(2000))])))
-        raise RuntimeError("in between")
-    assert value(db, "select count(*) from raw.vima_operations") == 2000
+def test_pages_are_committed_while_others_are_read_and_those_of_a_slow_provider_soon(
+    settings: Settings, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "LEAST_SECONDS", 0.0)
+
+    def pages() -> Iterator[pa.Table]:
+        yield page([1])
+        yield page([2])
+        for _ in range(1000):
+            if value(db, "select count(*) from raw.vima_operations"):
+                break
+            time.sleep(0.01)
+        assert value(db, "select count(*) from raw.vima_operations")
+        yield page([3])
+
+    with open_load(settings, source="vima", mode="feed", scope="x") as load:
+        load.commit(vima_resource(pages))
+    assert value(db, "select count(*) from raw.vima_operations") == 3
 
 
 def test_nothing_of_a_load_phones_home(settings: Settings) -> None:

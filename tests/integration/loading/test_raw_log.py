@@ -18,6 +18,7 @@ from pipelines.core.postgres import LOADER, connect
 from pipelines.core.settings import Settings
 from pipelines.loading.raw_log import Appended, append
 from pipelines.loading.runs import open_load
+from pipelines.loading.sink import LEAST_PAGES, MOST_PAGES
 from pipelines.loading.watermarks import (
     completed_days,
     confirm_watermark,
@@ -237,14 +238,16 @@ def test_a_version_that_another_load_commits_in_between_stays_as_it_is(warehouse
     assert value(db, "select position from raw.window_progress") == "19"
 
 
-def test_one_commit_is_one_transaction_however_many_rows(
+def test_a_chunk_of_whole_pages_is_one_transaction_and_no_longer_than_memory_is_meant_to_hold(
     warehouse: str, db: psycopg.Connection, settings: Settings
 ) -> None:
     pages = [page(range(begin, begin + 100)) for begin in range(0, 12_000, 100)]
     with open_load(settings, source="vima", mode="feed", scope="x") as load:
         load.commit(vima_resource(lambda: iter(pages)))
-    assert value(db, "select count(distinct loaded_xid) from raw.vima_operations") == 1
-    assert versions(db) == 12_000
+    sizes = [size for (size,) in db.execute("select count(*) from raw.vima_operations group by loaded_xid")]
+    assert sum(sizes) == versions(db) == 12_000
+    assert all(size % 100 == 0 and size <= 100 * MOST_PAGES for size in sizes)
+    assert len(sizes) <= 1 + len(pages) // LEAST_PAGES
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from pipelines.core.errors import ConflictError, SourceAuthError, SourceContractError, SourceUnavailable
 from pipelines.core.settings import Settings
-from pipelines.loading import vima as loading
 from pipelines.loading.news import vima_has_news
 from pipelines.loading.report import LoadReport
 from pipelines.loading.runs import open_load
@@ -208,9 +207,8 @@ def test_feed_and_window_of_the_same_day_add_no_row_twice(
 
 
 def test_an_interrupted_window_goes_on_where_its_last_commit_ended(
-    vima: TinyVima, vima_settings: Make, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    vima: TinyVima, vima_settings: Make, db: psycopg.Connection
 ) -> None:
-    monkeypatch.setattr(loading, "PAGES_PER_CHUNK", 1)
 
     def down(number: int) -> Response | None:
         return Response(b"down", status_code=503) if number > 2 else None
@@ -229,10 +227,7 @@ def test_an_interrupted_window_goes_on_where_its_last_commit_ended(
     assert vima.requests == 4  # a finished day is read again from its beginning
 
 
-def test_an_old_interruption_starts_anew(
-    vima: TinyVima, vima_settings: Make, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loading, "PAGES_PER_CHUNK", 1)
+def test_an_old_interruption_starts_anew(vima: TinyVima, vima_settings: Make, db: psycopg.Connection) -> None:
     vima.before = lambda number: Response(b"down", status_code=503) if number > 2 else None
     with pytest.raises(SourceUnavailable):
         load_vima_window(vima_settings(), DAY)

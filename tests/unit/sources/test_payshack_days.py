@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.core.errors import SourceUnavailable
+from pipelines.core.errors import SourceContractError, SourceUnavailable
 from pipelines.sources.payshack.source import MAX_ROUNDS, DayProgress, day_pages, order_pages
 from tests.unit.sources.payshack_in_memory import START, PayShack, transaction
 
@@ -163,8 +163,8 @@ def test_a_repeated_last_page_does_not_read_for_ever() -> None:
         return first[0]
 
     payshack.answer = repeat
-    progress, _ = read(payshack)
-    assert not progress.is_complete
+    with pytest.raises(SourceContractError, match="belongs to another request"):
+        read(payshack)
 
 
 @pytest.mark.parametrize("created", [None, "never", 5])
@@ -199,21 +199,12 @@ def test_what_was_read_before_a_failure_is_handed_over() -> None:
             raise SourceUnavailable("PayShack does not answer.")
 
     payshack.before = fail
-    progress, rows = read(payshack)
-    assert len(rows) == 200
-    assert isinstance(progress.failure, SourceUnavailable)
-    assert not progress.is_complete
-
-
-def test_a_failure_of_the_first_page_is_raised() -> None:
-    payshack = day_of(1)
-
-    def fail(number: int) -> None:
-        raise SourceUnavailable("PayShack does not answer.")
-
-    payshack.before = fail
+    progress, handed = DayProgress(), []
+    pages = day_pages(payshack.client(), flow="payin", day=DAY, progress=progress, clock=clock, load_mode="feed")
     with pytest.raises(SourceUnavailable):
-        read(payshack)
+        handed.extend(pages)
+    assert sum(table.num_rows for table in handed) == progress.rows == 200
+    assert not progress.is_complete
 
 
 def test_one_day_is_asked_for_and_nothing_wider() -> None:
