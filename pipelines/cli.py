@@ -18,6 +18,7 @@ from pipelines.commands import (
     dashboards,
     doctor,
     export,
+    metabase,
     mirror,
     payshack,
     quarantine,
@@ -72,6 +73,7 @@ app.add_typer(bank.app, name="bank")
 app.add_typer(close.app, name="close")
 app.command()(mirror.mirror)
 app.add_typer(dashboards.app, name="dashboards")
+app.add_typer(metabase.app, name="metabase")
 app.add_typer(breaks.app, name="breaks")
 app.add_typer(payshack.app, name="payshack")
 app.add_typer(quarantine.app, name="quarantine")

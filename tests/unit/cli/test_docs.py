@@ -87,12 +87,19 @@ def test_compose_file_runs_what_exists() -> None:
     assert set(services) == {
         *("postgres", "provision", "code-server", "webserver", "daemon", "sidecar"),
         *("metabase", "dashboards", "mail"),
+        *("sandbox-vima", "sandbox-payshack"),
     }
     for name, service in services.items():
         if service.get("image", "").startswith("psp-data-platform"):
-            assert service["command"][0] in commands
             assert service["user"] == "10001"
-            assert service["command"][0] in ("prepare", "dashboards") or service["command"][1] == name
+            if name.startswith("sandbox-"):
+                assert [*service["entrypoint"], f"sandbox-{service['command'][0]}"] == [
+                    *("python", "-m", "pipelines.sandbox"),
+                    name,
+                ]
+            else:
+                assert service["command"][0] in commands
+                assert service["command"][0] in ("prepare", "dashboards") or service["command"][1] == name
         assert name in ("provision", "dashboards") or "healthcheck" in service
         assert set(service.get("secrets", [])) <= set(compose["secrets"])
         variables = service.get("environment", {})
