@@ -10,12 +10,23 @@ from pipelines.core.errors import ModelError
 from pipelines.core.postgres import connect
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
-from pipelines.defs.model.equality import compare_with_rebuild
+from pipelines.defs.model.equality import COMPARED, compare_with_rebuild
 from pipelines.defs.model.manifest import PROJECT, parsed_project
 from pipelines.defs.model.rule_changes import rule_changes
 
 PAID_WITHOUT_MONEY = "payin,S,F,none,0,,discrepancy_status,comparable,credited_without_money,critical"
 BOTH_FAILED = "payin,F,F,none,0,,matched,comparable,,"
+
+STATEMENT = """
+insert into raw.bank_statements (
+    file_hash, statement_number, file_name, file_format, account, currency, statement_name, first_day, last_day,
+    line_count, observed_at
+) values ('f', 1, 'f', 'csv', '000000000001', 'INR', 's', '2026-01-08', '2026-01-12', 1, now());
+insert into raw.bank_lines (
+    line_key, line_hash, occurrence, account, currency, value_date, booked_on, amount, narration, file_hash,
+    statement_number, line_number, observed_at
+) values ('l', 'l', 1, '000000000001', 'INR', '2026-01-09', '2026-01-09', 12.34, 'x', 'f', 1, 1, now())
+"""
 
 
 def query(settings: Settings, statement: str) -> list[tuple[object, ...]]:
@@ -25,16 +36,24 @@ def query(settings: Settings, statement: str) -> list[tuple[object, ...]]:
 
 
 def test_the_nightly_comparison_finds_the_row_that_a_rebuild_would_not_write(loaded_settings: Settings) -> None:
+    query(loaded_settings, STATEMENT)
     later = loaded_settings.model_copy(update={"psp_now": loaded_settings.clock() + timedelta(hours=3)})
     equal = compare_with_rebuild(later, parsed_project(later))
-    assert {found.mart: found.different for found in equal} == {"fct_reconciliation": 0, "fct_transactions": 0}
-    assert all(found.compared > 2500 for found in equal)
+    assert {found.mart: found.different for found in equal} == dict.fromkeys(COMPARED, 0)
+    assert all(found.compared > (0 if "bank" in found.mart else 2500) for found in equal)
     wrong = query(later, "select min(reconciliation_id) from marts.fct_reconciliation")[0][0]
     lost = query(later, "select max(transaction_id) from marts.fct_transactions")[0][0]
     query(later, f"update marts.fct_reconciliation set exposure = 1 where reconciliation_id = '{wrong}'")  # noqa: S608
+    unpaid = query(later, "select min(movement_id) from marts.fct_bank_settlements")[0][0]
+    query(later, f"update marts.fct_bank_settlements set outcome = 'matched' where movement_id = '{unpaid}'")  # noqa: S608
     query(later, f"delete from marts.fct_transactions where transaction_id = '{lost}'")  # noqa: S608
     found = {found.mart: found.examples for found in compare_with_rebuild(later, parsed_project(later))}
-    assert found == {"fct_reconciliation": [wrong], "fct_transactions": [lost]}
+    assert found == {
+        **{mart: [] for mart in COMPARED},
+        "fct_reconciliation": [wrong],
+        "fct_transactions": [lost],
+        "fct_bank_settlements": [unpaid],
+    }
     assert query(later, "select 1 from pg_tables where schemaname ~ '^shadow'") == []
 
 

@@ -1,40 +1,51 @@
 {{
     config(
-        materialized='table',
-        post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['movement_id'], 'unique': true}, {'columns': ['project', 'settlement_day']}],
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=[
+            "{{ note_pending() }}", "{{ note_touched_due_days() }}", "{{ drop_touched_bank_days(['fct_bank_dues']) }}"
+        ],
+        post_hook=["{{ note_all_days_when_rebuilt() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        indexes=[
+            {'columns': ['movement_id'], 'unique': true},
+            {'columns': ['project', 'settlement_day']},
+            {'columns': ['transaction_id']},
+            {'columns': ['reference_numbers'], 'type': 'gin'},
+        ],
     )
 }}
 
+-- depends_on: {{ ref('fct_transaction_versions') }}
+
 with
 
-accounts as (
+-- Without a statement nothing of a project is compared.
+covered as (
 
-    select * from {{ ref('bank_accounts') }}
+    {{ bank_coverage() }}
 
 ),
 
--- How far the bank's word reaches: without a statement nothing of a project is compared.
-covered as (
+{% if is_incremental() %}
+touched as (
 
-    select
-        accounts.project,
-        max(accounts.cycle_days) as cycle_days,
-        bool_or(accounts.is_net_of_fees) as is_net_of_fees,
-        min(statements.first_day) as first_day,
-        max(statements.last_day) as last_day
-    from {{ source('raw', 'bank_statements') }} as statements
-    inner join accounts
-        on statements.account = accounts.account
-    group by accounts.project
+    {{ touched_bank_days(['fct_bank_dues']) }}
 
 ),
 
 movements as (
 
+    {{ movements_of_settlement_days('touched') }}
+
+),
+{% else %}
+movements as (
+
     select * from {{ ref('fct_movements') }}
 
 ),
+{% endif %}
 
 records as (
 

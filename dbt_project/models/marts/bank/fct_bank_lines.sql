@@ -1,7 +1,15 @@
 {{
     config(
-        materialized='table',
-        indexes=[{'columns': ['bank_line_id'], 'unique': true}, {'columns': ['value_date', 'bank_label']}],
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=["{{ note_pending() }}", "{{ drop_lines_near_touched_days() }}"],
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        indexes=[
+            {'columns': ['bank_line_id'], 'unique': true},
+            {'columns': ['value_date', 'bank_label']},
+            {'columns': ['settlement_day']},
+        ],
     )
 }}
 
@@ -9,17 +17,20 @@ with
 
 lines as (
 
-    select * from {{ ref('stg_bank__lines') }}
+    select * from {{ ref('int_bank__lines') }}
+    {% if is_incremental() %}
+    where bank_line_id = any(array({{ lines_near_touched_days() }}))
+    {% endif %}
 
 ),
 
-settlements as (
+settlements as not materialized (
 
     select * from {{ ref('fct_bank_dues') }}
 
 ),
 
-fits as (
+fits as not materialized (
 
     select
         bank_line_id,
@@ -49,7 +60,9 @@ fitted as (
         count(distinct fits.movement_id) as settlements_count,
         sum(settlements.amount) as gross_amount,
         sum(settlements.net_amount) as net_amount
-    from fits
+    from lines
+    inner join fits
+        on lines.bank_line_id = fits.bank_line_id
     inner join settlements
         on fits.movement_id = settlements.movement_id
     group by fits.bank_line_id

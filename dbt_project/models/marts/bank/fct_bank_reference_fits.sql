@@ -1,22 +1,56 @@
 {{
     config(
-        materialized='table',
-        post_hook='analyze {{ this }}',
-        indexes=[{'columns': ['bank_line_id', 'movement_id'], 'unique': true}],
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=["{{ note_days_of_lines_to_match() }}", "{{ drop_fits_of_lines_to_match() }}"],
+        post_hook=["{{ note_days_of_lines_to_match() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        indexes=[
+            {'columns': ['bank_line_id', 'movement_id'], 'unique': true},
+            {'columns': ['movement_id']},
+            {'columns': ['settlement_day']},
+        ],
     )
 }}
+
+-- depends_on: {{ ref('int_bank__lines_to_match') }}
 
 with
 
 lines as (
 
-    select * from {{ ref('stg_bank__lines') }}
+    select banked.*
+    from {{ ref('int_bank__lines') }} as banked
+    {% if is_incremental() %}
+    inner join {{ ref('int_bank__lines_to_match') }} as scope
+        on banked.bank_line_id = scope.bank_line_id
+    {% endif %}
 
 ),
 
+{% if is_incremental() %}
+-- As far as a reference reaches.
+near_days as (
+
+    select distinct
+        lines.project,
+        reached.reached_day::date as settlement_day
+    from lines
+    cross join lateral generate_series(
+        lines.value_date - lines.reach_days - 8, lines.value_date + 2, interval '1 day'
+    ) as reached (reached_day)
+
+),
+
+{% endif %}
 settlements as (
 
-    select * from {{ ref('fct_bank_dues') }}
+    select dues.*
+    from {{ ref('fct_bank_dues') }} as dues
+    {% if is_incremental() %}
+    inner join near_days
+        on dues.project = near_days.project and dues.settlement_day = near_days.settlement_day
+    {% endif %}
 
 ),
 

@@ -1,41 +1,64 @@
 {{
     config(
-        materialized='table',
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_bank_days() }}"],
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[{'columns': ['movement_id'], 'unique': true}, {'columns': ['settlement_day', 'outcome']}],
     )
 }}
 
 with
 
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_bank_days() }}
+
+),
+
+{% endif %}
 settlements as (
 
-    select * from {{ ref('fct_bank_dues') }}
+    select dues.*
+    from {{ ref('fct_bank_dues') }} as dues
+    {% if is_incremental() %}
+    inner join touched
+        on dues.project = touched.project and dues.settlement_day = touched.settlement_day
+    {% endif %}
+
+),
+
+both_passes as not materialized (
+
+    select
+        movement_id,
+        bank_line_id,
+        is_only_fit,
+        'reference' as match_pass
+    from {{ ref('fct_bank_reference_fits') }}
+    union all
+    select
+        movement_id,
+        bank_line_id,
+        is_only_fit,
+        'batch' as match_pass
+    from {{ ref('fct_bank_batch_fits') }}
 
 ),
 
 fits as (
 
     select
-        movement_id,
-        min(bank_line_id) as bank_line_id,
-        bool_and(is_only_fit) as is_only_fit,
-        min(match_pass) as match_pass
-    from (
-        select
-            movement_id,
-            bank_line_id,
-            is_only_fit,
-            'reference' as match_pass
-        from {{ ref('fct_bank_reference_fits') }}
-        union all
-        select
-            movement_id,
-            bank_line_id,
-            is_only_fit,
-            'batch' as match_pass
-        from {{ ref('fct_bank_batch_fits') }}
-    ) as both_passes
-    group by movement_id
+        both_passes.movement_id,
+        min(both_passes.bank_line_id) as bank_line_id,
+        bool_and(both_passes.is_only_fit) as is_only_fit,
+        min(both_passes.match_pass) as match_pass
+    from settlements
+    inner join both_passes
+        on settlements.movement_id = both_passes.movement_id
+    group by both_passes.movement_id
 
 )
 

@@ -1,22 +1,52 @@
 {{
     config(
-        materialized='table',
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_bank_bridge_days() }}"],
+        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[{'columns': ['settlement_day', 'project', 'currency', 'cause'], 'unique': true}],
     )
 }}
 
+-- depends_on: {{ ref('int_bank__lines') }}
+
 with
 
+{% if is_incremental() %}
+touched as (
+
+    {{ touched_bank_bridge_days() }}
+
+),
+
+{% endif %}
 lines as (
 
-    select * from {{ ref('fct_bank_lines') }}
-    where project is not null
+    select
+        all_lines.*,
+        coalesce(all_lines.settlement_day, all_lines.value_date) as bridge_day
+    from {{ ref('fct_bank_lines') }} as all_lines
+    {% if is_incremental() %}
+    inner join touched
+        on
+            all_lines.project = touched.project
+            and coalesce(all_lines.settlement_day, all_lines.value_date) = touched.settlement_day
+    {% endif %}
+    where all_lines.project is not null
 
 ),
 
 settlements as (
 
-    select * from {{ ref('fct_bank_settlements') }}
+    select all_settlements.*
+    from {{ ref('fct_bank_settlements') }} as all_settlements
+    {% if is_incremental() %}
+    inner join touched
+        on
+            all_settlements.project = touched.project
+            and all_settlements.settlement_day = touched.settlement_day
+    {% endif %}
 
 ),
 
@@ -63,7 +93,7 @@ entries as (
     where outcome = 'matched'
     union all
     select
-        value_date as settlement_day,
+        bridge_day as settlement_day,
         project,
         currency,
         case outcome when 'missing_provider' then 30 when 'ambiguous' then 31 else 32 end as place,
@@ -73,7 +103,7 @@ entries as (
     where outcome <> 'matched'
     union all
     select
-        coalesce(settlement_day, value_date) as settlement_day,
+        bridge_day as settlement_day,
         project,
         currency,
         999 as place,

@@ -29,7 +29,8 @@ select
     trim_scale(lines.amount) as amount,
     lines.value_date,
     lines.booked_on,
-    lines.observed_at
+    lines.observed_at,
+    lines.loaded_xid
 from lines
 left join accounts
     on lines.account = accounts.account

@@ -1,0 +1,223 @@
+{#
+    The bank's marts follow what changed, by settlement day of a project. Who changes something of a day notes it in
+    intermediate.left_behind under its own name; those behind it write the noted days anew, as a whole.
+
+        fct_bank_dues            days on which a movement changed, or that a statement now covers or makes due
+        fct_bank_reference_fits  days that the lines to match can settle, and those of what they fit and fitted
+        int_bank__batch_sets     days of every other set of a line with a set on a touched day
+#}
+
+{# Days that were noted since `model`, or the model itself, last looked. Nobody reads what it notes itself: that has no end. #}
+{% macro touched_bank_days(notes=none, model=none) %}
+    select distinct project, business_date as settlement_day
+    from intermediate.left_behind
+    where
+        model in ('{{ (notes or ["fct_bank_dues", "fct_bank_reference_fits", "int_bank__batch_sets"]) | join("', '") }}')
+        and changed_xid >= {{ processed_xid(model) }}
+{% endmacro %}
+
+{# Hook: note the days that a query says. A shadow keeps no state. #}
+{% macro note_bank_days(days) %}
+    {% if is_shadow() %} select 1 {% else %}
+    insert into intermediate.left_behind (model, project, business_date)
+    select distinct '{{ this.identifier }}', days.project, days.settlement_day
+    from ({{ days }}) as days
+    {% endif %}
+{% endmacro %}
+
+{# Post-hook of a table that was rebuilt: whatever stands on it is to be written anew. #}
+{% macro note_all_days_when_rebuilt() %}
+    {% if is_incremental() %}
+    select 1
+    {% else %}
+    {{ note_bank_days('select project, settlement_day from ' ~ this) }}
+    {% endif %}
+{% endmacro %}
+
+{# Pre-hook: touched days are written anew as a whole. #}
+{% macro drop_touched_bank_days(notes=none) %}
+    {% if is_incremental() %}
+    delete from {{ this }} as known
+    using ({{ touched_bank_days(notes) }}) as touched
+    where known.project = touched.project and known.settlement_day = touched.settlement_day
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{# How far the bank's word reaches, per project; `known_before` asks for what `this` has seen already. #}
+{% macro bank_coverage(known_before=false) %}
+    select
+        accounts.project,
+        max(accounts.cycle_days) as cycle_days,
+        bool_or(accounts.is_net_of_fees) as is_net_of_fees,
+        min(statements.first_day) as first_day,
+        max(statements.last_day) as last_day
+    from {{ source('raw', 'bank_statements') }} as statements
+    inner join {{ ref('bank_accounts') }} as accounts
+        on statements.account = accounts.account
+    {% if known_before %}
+    where statements.loaded_xid < {{ processed_xid() }}
+    {% endif %}
+    group by accounts.project
+{% endmacro %}
+
+{# Days of fct_bank_dues on which a movement came, changed or went, and those that a new statement covers or makes due. #}
+{% macro touched_due_days() %}
+    select movements.project, movements.settlement_day
+    from {{ ref('fct_movements') }} as movements
+    inner join ({{ bank_coverage() }}) as covered
+        on movements.project = covered.project
+    where
+        movements.changed_xid >= {{ processed_xid() }}
+        and movements.source = 'payshack'
+        and movements.flow = 'payin'
+        and movements.settlement_day between covered.first_day - covered.cycle_days and covered.last_day
+    union
+    select dues.project, dues.settlement_day
+    from {{ this }} as dues
+    inner join ({{ changed_movement_records() }}) as changed
+        on dues.transaction_id = changed.transaction_id
+    union
+    select covered.project, days.day::date as settlement_day
+    from ({{ bank_coverage() }}) as covered
+    cross join lateral generate_series(
+        covered.first_day - covered.cycle_days, covered.last_day, interval '1 day'
+    ) as days (day)
+    left join ({{ bank_coverage(known_before=true) }}) as before
+        on covered.project = before.project
+    where
+        before.project is null
+        or (before.cycle_days, before.is_net_of_fees) <> (covered.cycle_days, covered.is_net_of_fees)
+        or days.day::date + before.cycle_days < before.first_day
+        or days.day::date > before.last_day
+        or (days.day::date + before.cycle_days + 1 < before.last_day)
+        <> (days.day::date + covered.cycle_days + 1 < covered.last_day)
+{% endmacro %}
+
+{#
+    PayShack's movements of the settlement days of a CTE. A settlement day holds two business dates, whose index finds them;
+    `offset` keeps the planner, which cannot know how few days there are, from reading the history instead.
+#}
+{% macro movements_of_settlement_days(days) %}
+    select found.*
+    from {{ days }}
+    cross join lateral (
+        select movements.*
+        from {{ ref('fct_movements') }} as movements
+        where
+            movements.business_date between {{ days }}.settlement_day - 1 and {{ days }}.settlement_day
+            and movements.source = 'payshack'
+            and movements.settlement_day = {{ days }}.settlement_day
+            and movements.project = {{ days }}.project
+        offset 0
+    ) as found
+{% endmacro %}
+
+{# Pre-hook of fct_bank_dues; the second one, drop_touched_bank_days, reads what this has noted. #}
+{% macro note_touched_due_days() %}
+    {% if is_incremental() %} {{ note_bank_days(touched_due_days()) }} {% else %} select 1 {% endif %}
+{% endmacro %}
+
+{#
+    Pre-hook and post-hook of fct_bank_reference_fits: whether a line is matched by reference decides which batches may hold
+    what it settles, so all days within its reach are touched, and those of its fits before and after.
+#}
+{% macro note_days_of_lines_to_match() %}
+    {% if is_incremental() %}
+    {% set scope = ref('int_bank__lines_to_match') %}
+    {% set days %}
+        select scope.project, days.day::date as settlement_day
+        from {{ scope }} as scope
+        cross join lateral generate_series(
+            scope.value_date - scope.reach_days - 1, scope.value_date, interval '1 day'
+        ) as days (day)
+        union
+        select scope.project, fits.settlement_day
+        from {{ scope }} as scope
+        inner join {{ this }} as fits
+            on scope.bank_line_id = fits.bank_line_id
+    {% endset %}
+    {{ note_bank_days(days) }}
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{% macro drop_fits_of_lines_to_match() %}
+    {% if is_incremental() %}
+    delete from {{ this }} as known
+    using {{ ref('int_bank__lines_to_match') }} as scope
+    where known.bank_line_id = scope.bank_line_id
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{#
+    Hook of int_bank__batch_sets, before and after it writes the touched days: one set more or less makes a line ambiguous or
+    not, and so touches the days of its other sets.
+#}
+{% macro note_days_of_shared_lines() %}
+    {% if is_incremental() %}
+    {% set days %}
+        select others.project, others.settlement_day
+        from ({{ touched_bank_days(['fct_bank_dues', 'fct_bank_reference_fits']) }}) as touched
+        inner join {{ this }} as sets
+            on touched.project = sets.project and touched.settlement_day = sets.settlement_day
+        inner join {{ this }} as others
+            on sets.bank_line_id = others.bank_line_id
+    {% endset %}
+    {{ note_bank_days(days) }}
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{#
+    Lines that a touched day can have something to do with: a reference reaches from the day before the payment, whose
+    settlement day may be the next one, to a week past the cycle.
+#}
+{% macro lines_near_touched_days() %}
+    select banked.bank_line_id
+    from ({{ touched_bank_days() }}) as touched
+    inner join {{ ref('int_bank__lines') }} as banked
+        on
+            touched.project = banked.project
+            and touched.settlement_day between banked.value_date - banked.reach_days - 8 and banked.value_date + 2
+    union
+    select bank_line_id
+    from {{ ref('int_bank__lines') }}
+    where changed_xid >= {{ processed_xid() }}
+{% endmacro %}
+
+{% macro drop_lines_near_touched_days() %}
+    {% if is_incremental() %}
+    delete from {{ this }} as known
+    using ({{ lines_near_touched_days() }}) as near_them
+    where known.bank_line_id = near_them.bank_line_id
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{# Days of the bridge: touched ones, and those under which lines near them are or were counted. #}
+{% macro touched_bank_bridge_days() %}
+    {{ touched_bank_days() }}
+    union
+    select banked.project, banked.value_date as settlement_day
+    from ({{ lines_near_touched_days() }}) as near_them
+    inner join {{ ref('int_bank__lines') }} as banked
+        on near_them.bank_line_id = banked.bank_line_id
+    where banked.project is not null
+{% endmacro %}
+
+{% macro drop_touched_bank_bridge_days() %}
+    {% if is_incremental() %}
+    delete from {{ this }} as report
+    using ({{ touched_bank_bridge_days() }}) as touched
+    where report.project = touched.project and report.settlement_day = touched.settlement_day
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
