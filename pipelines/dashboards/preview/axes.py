@@ -67,7 +67,7 @@ def _bands(kind: Kind, xs: list[str]) -> list[str]:
     at, last = datetime.fromisoformat(xs[0]), datetime.fromisoformat(xs[-1])
     # Weeks and months are dates as well, with nothing between them.
     gaps = {datetime.fromisoformat(later) - datetime.fromisoformat(one) for one, later in pairwise(xs)}
-    if (gaps and min(gaps) > step) or (last - at) / step > MOST_BANDS:
+    if (kind == "date" and gaps and min(gaps) > step) or (last - at) / step > MOST_BANDS:
         return xs
     found = set(xs)
     while at < last:
