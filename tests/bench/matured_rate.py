@@ -2,8 +2,11 @@
 
 Each project-hour with 100 or more payments is looked at ten minutes after its end; what was shown and what was
 estimated are compared with what came of it. Learns from the nine days before.
+
+    python -m tests.bench.matured_rate [--seed 7]
 """
 
+import argparse
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -23,7 +26,9 @@ GOAL = 0.9
 
 def main() -> int:
     """Print both shares; exit code 1 when the estimate misses its goal."""
-    world = World(seed=7, orders=ORDERS, anchor=ANCHOR, is_live=False)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=7, help="another seed is another world")
+    world = World(seed=parser.parse_args().seed, orders=ORDERS, anchor=ANCHOR, is_live=False)
     first = ANCHOR - timedelta(hours=HOURS)
     replay = Replay(world, since=first - LEARNT)
     judged, slowest = [], 0.0
@@ -38,6 +43,12 @@ def main() -> int:
             slowest = max(slowest, time.monotonic() - began if number else 0)
             found = warehouse.query(ESTIMATES, {"hour": hour, "enough": ENOUGH})
             judged += judge(found, hour, final_rates(world, hour))
+    for item in judged:
+        if not item.matured_is_close:
+            sys.stdout.write(
+                f"missed: {item.source} {item.project} {item.hour:%d %b %H:%M}, {item.created} payments:"
+                f" raw {item.raw:.1%}, matured {item.matured:.1%}, final {item.final:.1%}\n"
+            )
     sys.stdout.write(f"{told(judged)}slowest hourly run of all models: {slowest:.1f} s\n")
     return 0 if sum(item.matured_is_close for item in judged) >= GOAL * len(judged) else 1
 
