@@ -7,7 +7,6 @@
         pre_hook="{{ note_pending() }}",
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['version_id'], 'unique': true},
             {'columns': ['transaction_id']},
             {'columns': ['observed_at']},
             {'columns': ['changed_xid']},

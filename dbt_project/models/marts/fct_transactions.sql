@@ -7,8 +7,7 @@
         pre_hook="{{ note_pending() }}",
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['transaction_id'], 'unique': true},
-            {'columns': ['business_date', 'source']},
+            {'columns': ['business_date', 'project', 'status', 'source']},
             {'columns': ['created_at', 'transaction_id']},
             {'columns': ['order_key']},
             {'columns': ['source_txn_id']},

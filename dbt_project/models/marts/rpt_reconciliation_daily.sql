@@ -6,7 +6,6 @@
         group='reporting',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days(touched_or_decided_days()) }}"],
         post_hook=["{{ book_adjustments() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[{'columns': ['business_date', 'project', 'flow', 'currency'], 'unique': true}],
     )
 }}
 

@@ -2,7 +2,6 @@
     config(
         materialized='table',
         group='reporting',
-        indexes=[{'columns': ['source', 'flow'], 'unique': true}],
     )
 }}
 

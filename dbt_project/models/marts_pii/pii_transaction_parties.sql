@@ -6,7 +6,6 @@
         pre_hook="{{ note_pending() }}",
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['transaction_id'], 'unique': true},
             {'columns': ['changed_xid']},
         ],
     )

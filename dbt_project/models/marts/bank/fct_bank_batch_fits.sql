@@ -6,7 +6,6 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_bank_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['bank_line_id', 'fit_number', 'movement_id'], 'unique': true},
             {'columns': ['settlement_day', 'project']},
             {'columns': ['movement_id']},
         ],

@@ -8,7 +8,6 @@
         ],
         post_hook=["{{ note_all_days_when_rebuilt() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['movement_id'], 'unique': true},
             {'columns': ['project', 'settlement_day']},
             {'columns': ['transaction_id']},
             {'columns': ['reference_numbers'], 'type': 'gin'},

@@ -6,7 +6,6 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_lines_near_touched_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['bank_line_id'], 'unique': true},
             {'columns': ['value_date', 'bank_label']},
             {'columns': ['settlement_day']},
         ],

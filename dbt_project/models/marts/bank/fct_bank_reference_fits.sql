@@ -6,7 +6,6 @@
         pre_hook=["{{ note_days_of_lines_to_match() }}", "{{ drop_fits_of_lines_to_match() }}"],
         post_hook=["{{ note_days_of_lines_to_match() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['bank_line_id', 'movement_id'], 'unique': true},
             {'columns': ['movement_id']},
             {'columns': ['settlement_day']},
         ],

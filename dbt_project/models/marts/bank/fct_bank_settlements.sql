@@ -5,7 +5,7 @@
         on_schema_change='fail',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_bank_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[{'columns': ['movement_id'], 'unique': true}, {'columns': ['settlement_day', 'outcome']}],
+        indexes=[{'columns': ['settlement_day', 'outcome']}],
     )
 }}
 

@@ -5,7 +5,6 @@
         on_schema_change='fail',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_bank_bridge_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[{'columns': ['settlement_day', 'project', 'currency', 'cause'], 'unique': true}],
     )
 }}
 

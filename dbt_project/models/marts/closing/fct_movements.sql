@@ -6,7 +6,6 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_changed_movements() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['movement_id'], 'unique': true},
             {'columns': ['transaction_id']},
             {'columns': ['business_date', 'source']},
             {'columns': ['merchant', 'moved_at']},

@@ -6,7 +6,6 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_balances() }}"],
         post_hook="{{ note_processed() }}",
         indexes=[
-            {'columns': ['merchant', 'business_date'], 'unique': true},
             {'columns': ['merchant', 'opening_at', 'closing_at']},
         ],
     )

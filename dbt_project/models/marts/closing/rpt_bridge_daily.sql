@@ -5,7 +5,6 @@
         on_schema_change='fail',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_bridge_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[{'columns': ['business_date', 'project', 'flow', 'currency', 'cause'], 'unique': true}],
     )
 }}
 

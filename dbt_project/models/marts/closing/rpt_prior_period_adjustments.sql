@@ -6,7 +6,6 @@
         pre_hook="{{ note_pending() }}",
         post_hook="{{ note_processed() }}",
         indexes=[
-            {'columns': ['adjustment_id'], 'unique': true},
             {'columns': ['booked_on']},
             {'columns': ['business_date']},
         ],

@@ -6,7 +6,6 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['reconciliation_id'], 'unique': true},
             {'columns': ['business_date', 'project', 'flow']},
         ],
     )

@@ -6,9 +6,6 @@
         group='reporting',
         pre_hook="{{ note_pending() }}",
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[
-            {'columns': ['rate_date', 'base_currency', 'quote_currency', 'origin'], 'unique': true},
-        ],
     )
 }}
 

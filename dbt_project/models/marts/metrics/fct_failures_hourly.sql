@@ -10,13 +10,6 @@
         ],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {
-                'columns': [
-                    'hour_at', 'source', 'project', 'flow', 'payment_method', 'currency', 'status', 'status_raw',
-                    'bank_handle',
-                ],
-                'unique': true,
-            },
             {'columns': ['business_date']},
         ],
     )

@@ -6,14 +6,7 @@
         group='reporting',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched(touched_buckets(), 'bucket_at', 'bucket_at') }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[
-            {
-                'columns': [
-                    'bucket_at', 'business_date', 'source', 'project', 'flow', 'payment_method', 'currency',
-                ],
-                'unique': true,
-            },
-        ],
+        indexes=[{'columns': ['business_date', 'project']}],
     )
 }}
 

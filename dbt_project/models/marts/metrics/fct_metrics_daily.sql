@@ -11,12 +11,6 @@
             "{{ drop_touched(touched_days_of('settlement'), 'day', 'day', 'settlement') }}",
         ],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[
-            {
-                'columns': ['clock', 'day', 'source', 'project', 'flow', 'payment_method', 'currency'],
-                'unique': true,
-            },
-        ],
     )
 }}
 

@@ -11,13 +11,7 @@
         ],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {
-                'columns': [
-                    'hour_at', 'clock', 'business_date', 'source', 'project', 'flow', 'payment_method', 'currency',
-                ],
-                'unique': true,
-            },
-            {'columns': ['business_date', 'clock', 'source']},
+            {'columns': ['business_date', 'clock', 'project', 'source']},
         ],
     )
 }}

@@ -6,9 +6,6 @@
         group='reporting',
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[
-            {'columns': ['business_date', 'hour_at', 'project', 'flow', 'currency'], 'unique': true},
-        ],
     )
 }}
 

@@ -9,14 +9,6 @@
             "{{ drop_touched(touched_days_of('business'), 'day', 'business_date') }}",
         ],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
-        indexes=[
-            {
-                'columns': [
-                    'business_date', 'source', 'project', 'merchant', 'flow', 'currency', 'country', 'amount_band',
-                ],
-                'unique': true,
-            },
-        ],
     )
 }}
 

@@ -7,7 +7,6 @@
         pre_hook=["{{ note_pending() }}", "{{ log_buckets_left() }}"],
         post_hook=["{{ log_buckets_entered() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['transaction_id'], 'unique': true},
             {'columns': ['source', 'bucket_at']},
             {'columns': ['source', 'business_date']},
             {'columns': ['awaited_since']},

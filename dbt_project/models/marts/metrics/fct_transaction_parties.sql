@@ -7,7 +7,6 @@
         pre_hook="{{ note_pending() }}",
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['transaction_id'], 'unique': true},
             {'columns': ['phone_key']},
             {'columns': ['address_key']},
         ],

@@ -6,7 +6,6 @@
         on_schema_change='fail',
         group='reporting',
         pre_hook="{{ empty_in_place() }}",
-        indexes=[{'columns': ['source', 'flow'], 'unique': true}],
     )
 }}
 
