@@ -8,8 +8,6 @@ Every function names the newest event that its caller has seen; when the break h
 Each raises UnknownBreak, StaleBreak, ActionRefused; DatabaseError when there is no log yet.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +20,10 @@ from pipelines.breaks.ledger import (
     OPEN_STATES,
     Break,
     NewEvent,
-    append,
-    begin,
-    explained_failures,
     read_break,
     require_newest,
 )
+from pipelines.breaks.turn import turn_of
 
 Connection = psycopg.Connection[Any]
 
@@ -46,11 +42,10 @@ def acknowledge(
 ) -> Break:
     """Take the break on: the actor becomes its owner."""
     actor = rules.person(actor)
-    with _turn(connection, break_id, expected_event_number) as found:
-        rules.require_open(found)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        rules.require_open(turn.found)
         event = NewEvent(action="acknowledged", to_state="acknowledged", owner=actor, text=text.strip() or None)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+        return turn.write(event)
 
 
 def assign(
@@ -65,11 +60,10 @@ def assign(
 ) -> Break:
     """Give the break to somebody; its state stays."""
     actor, owner = rules.person(actor), rules.person(owner)
-    with _turn(connection, break_id, expected_event_number) as found:
-        rules.require_open(found)
-        event = NewEvent(action="assigned", to_state=found.state, owner=owner, text=text.strip() or None)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        rules.require_open(turn.found)
+        event = NewEvent(action="assigned", to_state=turn.found.state, owner=owner, text=text.strip() or None)
+        return turn.write(event)
 
 
 def comment(
@@ -77,10 +71,9 @@ def comment(
 ) -> Break:
     """Write something down; open or closed, its state stays."""
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
-        event = NewEvent(action="commented", to_state=found.state, text=text)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        event = NewEvent(action="commented", to_state=turn.found.state, text=text)
+        return turn.write(event)
 
 
 def ask_provider(
@@ -88,11 +81,10 @@ def ask_provider(
 ) -> Break:
     """A provider was asked and owes the answer; the text says what was asked, and where."""
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
-        rules.require_open(found)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        rules.require_open(turn.found)
         event = NewEvent(action="provider_asked", to_state="pending_provider", text=text)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+        return turn.write(event)
 
 
 def explain(
@@ -151,17 +143,15 @@ def force_match(
 ) -> Break:
     """Close two one-sided breaks as one payment. Above the threshold it is only proposed. Both are of equal amount."""
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
         partner = read_break(connection, partner_break_id)
         require_newest(partner, partner_expected_event_number)
-        _require_match(found, partner)
+        _require_match(turn.found, partner)
         rules.require_code(connection, FORCE_MATCH, reason_code)
-        if rules.needs_second_person(connection, FORCE_MATCH, found):
-            event = _proposal(found, FORCE_MATCH, reason_code, text, partner)
-            append(connection, [(found, event)], actor=actor, at=at)
-        else:
-            _append_match(connection, found, partner, reason_code, text, actor, at, None)
-        return read_break(connection, break_id)
+        if rules.needs_second_person(connection, FORCE_MATCH, turn.found):
+            event = _proposal(turn.found, FORCE_MATCH, reason_code, text, partner)
+            return turn.write(event)
+        return turn.write_all(_match(turn.found, partner, reason_code, text, None))
 
 
 def approve(
@@ -169,20 +159,17 @@ def approve(
 ) -> Break:
     """Carry out what somebody else has proposed. Raises SecondPersonNeeded for the one who has proposed it."""
     actor = rules.person(actor)
-    with _turn(connection, break_id, expected_event_number) as found:
-        action, number = _pending(found)
-        rules.require_other_person(found, actor)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        action, number = _pending(turn.found)
+        rules.require_other_person(turn.found, actor)
         code, proposed_text, partner_id = _proposed(connection, break_id, number)
         said = "\n".join(part for part in (proposed_text, text.strip()) if part)
         if action == FORCE_MATCH:
             partner = read_break(connection, str(partner_id))
-            _require_match(found, partner)
-            _append_match(connection, found, partner, code, said, actor, at, number)
-        else:
-            name, state = CLOSINGS[action]
-            event = NewEvent(action=name, to_state=state, cause=code, text=said, linked_event_number=number)
-            append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+            _require_match(turn.found, partner)
+            return turn.write_all(_match(turn.found, partner, code, said, number))
+        name, state = CLOSINGS[action]
+        return turn.write(NewEvent(action=name, to_state=state, cause=code, text=said, linked_event_number=number))
 
 
 def reject(
@@ -190,11 +177,10 @@ def reject(
 ) -> Break:
     """Refuse what was proposed, or take one's own proposal back; the break stays open."""
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
-        _, number = _pending(found)
-        event = NewEvent(action="rejected", to_state=found.state, text=text, linked_event_number=number)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        _, number = _pending(turn.found)
+        event = NewEvent(action="rejected", to_state=turn.found.state, text=text, linked_event_number=number)
+        return turn.write(event)
 
 
 def reopen(
@@ -202,11 +188,11 @@ def reopen(
 ) -> Break:
     """Open a closed break again; of a forced match its other half as well."""
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
-        rules.require_state(found, DECIDED_STATES | {"auto_resolved"})
-        halves = [found]
-        if found.state == "force_matched" and found.partner_break_id:
-            partner = read_break(connection, found.partner_break_id)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        rules.require_state(turn.found, DECIDED_STATES | {"auto_resolved"})
+        halves = [turn.found]
+        if turn.found.state == "force_matched" and turn.found.partner_break_id:
+            partner = read_break(connection, turn.found.partner_break_id)
             if partner.state == "force_matched" and partner.partner_break_id == break_id:
                 halves.append(partner)
         events = [
@@ -219,18 +205,7 @@ def reopen(
             )
             for half in halves
         ]
-        append(connection, list(zip(halves, events, strict=True)), actor=actor, at=at)
-        return read_break(connection, break_id)
-
-
-@contextmanager
-def _turn(connection: Connection, break_id: str, expected_event_number: int) -> Iterator[Break]:
-    """The break as it stands, with everybody else who wants to write waiting until the block has committed."""
-    with explained_failures(), connection.transaction():
-        begin(connection)
-        found = read_break(connection, break_id)
-        require_newest(found, expected_event_number)
-        yield found
+        return turn.write_all(list(zip(halves, events, strict=True)))
 
 
 def _close(
@@ -244,16 +219,15 @@ def _close(
     at: datetime,
 ) -> Break:
     actor, text = rules.person(actor), rules.words(text)
-    with _turn(connection, break_id, expected_event_number) as found:
-        rules.require_open(found)
+    with turn_of(connection, break_id, expected_event_number, actor, at) as turn:
+        rules.require_open(turn.found)
         rules.require_code(connection, action, reason_code)
-        if action == WRITE_OFF and rules.needs_second_person(connection, action, found):
-            event = _proposal(found, action, reason_code, text, None)
+        if action == WRITE_OFF and rules.needs_second_person(connection, action, turn.found):
+            event = _proposal(turn.found, action, reason_code, text, None)
         else:
             name, state = CLOSINGS[action]
             event = NewEvent(action=name, to_state=state, cause=reason_code, text=text)
-        append(connection, [(found, event)], actor=actor, at=at)
-        return read_break(connection, break_id)
+        return turn.write(event)
 
 
 def _proposal(found: Break, action: str, reason_code: str, text: str, partner: Break | None) -> NewEvent:
@@ -294,19 +268,12 @@ def _require_match(found: Break, partner: Break) -> None:
     rules.require_counterpart(found, partner)
 
 
-def _append_match(
-    connection: Connection,
-    found: Break,
-    partner: Break,
-    reason_code: str,
-    text: str,
-    actor: str,
-    at: datetime,
-    proposal_number: int | None,
-) -> None:
+def _match(
+    found: Break, partner: Break, reason_code: str, text: str, proposal_number: int | None
+) -> list[tuple[Break, NewEvent]]:
     name, state = CLOSINGS[FORCE_MATCH]
     halves = [(found, partner, proposal_number), (partner, found, None)]
-    events = [
+    return [
         (
             one,
             NewEvent(
@@ -320,4 +287,3 @@ def _append_match(
         )
         for one, other, number in halves
     ]
-    append(connection, events, actor=actor, at=at)

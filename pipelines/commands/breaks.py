@@ -14,13 +14,13 @@ from typing import Annotated, Any
 
 import psycopg
 import typer
-from rich.table import Table
 
 from pipelines.breaks import actions
 from pipelines.breaks.bulk import RowResult, Target, each
 from pipelines.breaks.ledger import Break, explained_failures, read_break, read_events
 from pipelines.breaks.verification import verify as verify_log
 from pipelines.breaks.worklist import Wanted, break_row, work_list
+from pipelines.commands.break_tables import facts, history, listing, outcomes
 from pipelines.commands.console import Screen
 from pipelines.commands.parts import running_parts
 from pipelines.core.errors import PlatformError
@@ -88,7 +88,7 @@ def list_breaks(
     if not rows:
         screen.say("No such breaks.")
         return
-    screen.table(_listing(rows))
+    screen.table(listing(rows))
     more = f" of {found:,}; --limit shows more" if found > len(rows) else ""
     screen.out.print(f"\n[dim]{len(rows):,} breaks{more} · ages as of {rows[0]['evaluated_at']:%Y-%m-%d %H:%M} UTC[/]")
 
@@ -106,19 +106,9 @@ def show(
     if as_json:
         screen.json({"break": row, "events": [asdict(event) for event in events]})
         return
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in (row or {}).items():
-        if value is not None and name not in ("changed_xid", "evidence_hash"):
-            facts.add_row(f"[bold]{name}[/]", ", ".join(value) if isinstance(value, list) else str(value))
-    screen.table(facts)
-    history = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("event", "at (UTC)", "actor", "action", "state", "cause", "text"):
-        history.add_column(name, overflow="fold")
-    for event in events:
-        said = (event.action, event.to_state, event.cause or "", event.text or event.owner or "")
-        history.add_row(str(event.event_number), f"{event.at:%Y-%m-%d %H:%M:%S}", event.actor, *said)
+    screen.table(facts(row or {}))
     screen.out.print()
-    screen.table(history)
+    screen.table(history(events))
 
 
 @app.command()
@@ -332,7 +322,7 @@ def _run(name: str, break_ids: list[str], event: int | None, actor: str | None, 
     if as_json:
         screen.json({"ok": all(result.ok for result in results), "rows": [_as_json(result) for result in results]})
     else:
-        screen.table(_outcomes(results))
+        screen.table(outcomes(results))
     for result in results:
         if result.error:
             screen.error(PlatformError(result.error, fix=result.fix or ""))
@@ -344,35 +334,3 @@ def _as_json(result: RowResult) -> dict[str, Any]:
     if result.found is None:
         return {"break_id": result.break_id, "ok": False, "kind": result.kind, "error": result.error, "fix": result.fix}
     return {"break_id": result.break_id, "ok": True, "break": asdict(result.found)}
-
-
-def _outcomes(results: list[RowResult]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("break", "result", "state", "event", "waits for"):
-        table.add_column(name, no_wrap=name == "break")
-    for result in results:
-        found = result.found
-        if found is None:
-            table.add_row(result.break_id, f"[red]{result.kind}[/]", "", "", "")
-        else:
-            waiting = f"approval of {found.proposal}" if found.proposal else ""
-            table.add_row(result.break_id, "[green]ok[/]", found.state, str(found.last_event_number), waiting)
-    return table
-
-
-def _listing(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    for name in ("break", "severity", "reason", "order", "state", "owner", "age"):
-        table.add_column(name, no_wrap=name == "break", overflow="fold")
-    table.add_column("at risk", justify="right", no_wrap=True)
-    table.add_column("clocks", overflow="fold")
-    for row in rows:
-        ran_out = {"is_sla_breached": "SLA", "is_tat_breached": "TAT", "is_lapsed": "lapsed"}
-        clocks = [word for flag, word in ran_out.items() if row[flag]]
-        clocks += [f"approve {row['proposal']}"] if row["proposal"] else []
-        table.add_row(
-            *(row["break_id"], row["severity"], row["reason"], f"{row['flow']} {row['order_key'] or '-'}"),
-            *(row["state"], row["owner"] or "-", row["aging_bucket"]),
-            *(f"{row['value_at_risk']:,} {row['currency'] or ''}", " ".join(clocks)),
-        )
-    return table
