@@ -1,5 +1,6 @@
 """The project's own habits: names, layers, descriptions, contracts, tested keys. What a reviewer asks for first."""
 
+import csv
 import json
 import re
 import subprocess
@@ -153,6 +154,30 @@ def test_no_amount_is_a_float(marts: list[Node]) -> None:
 def test_every_model_with_a_rule_has_unit_tests(manifest: Node, models: list[Node]) -> None:
     tested = {test["model"] for test in manifest["unit_tests"].values()}
     assert {model["name"] for model in models} - tested == WITHOUT_RULES
+
+
+def test_every_cell_and_every_reason_is_expected_by_hand_somewhere(manifest: Node) -> None:
+    """What unit tests expect is written from the rules; a cell or reason that none of them names is only believed."""
+    expected = [
+        (test["model"], row)
+        for test in manifest["unit_tests"].values()
+        if test["model"] in ("int_reconciliation__compared", "int_reconciliation__judged")
+        for row in test["expect"]["rows"]
+    ]
+    said = {word for _, row in expected for value in row.values() for word in re.findall(r"\w+", str(value))}
+    assert {row["reason"] for row in _seed("reconciliation_reasons")} - said == set()
+    cells = {
+        (test["name"].split("_")[0], *re.match(r"(\w+) x (\w+) at", str(row["reconciliation_id"])).groups())  # type: ignore[union-attr]
+        for test in manifest["unit_tests"].values()
+        if test["name"].endswith("_against_every_payshack_class")
+        for row in test["expect"]["rows"]
+    }
+    assert {(row["flow"], row["vima_class"], row["payshack_class"]) for row in _seed("pair_matrix")} - cells == set()
+
+
+def _seed(name: str) -> list[dict[str, str]]:
+    with (PROJECT / "seeds" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_every_singular_test_says_what_breaks() -> None:
