@@ -2,6 +2,7 @@
 
     rpt_source_health   watermark_is_recent_<source>_<flow>  how long ago the source was last known complete
     rpt_metrics_daily   no_missing_business_day_<source>     a day between the first and yesterday without one payment
+    fct_transactions    words_are_known                      status words and clients that no reviewed seed maps
     fct_reconciliation  keys_are_present                     recent records without a match key
                         keys_are_unique                      recent records whose key others of that side have, too
                         keys_do_not_collide                  recent rows whose key belongs to another payment
@@ -169,6 +170,36 @@ def _keys(query: str, share: float, told: str) -> Question:
     return look
 
 
+UNKNOWN = """
+select source, what, word, count(*)
+from marts.fct_transactions
+cross join lateral (
+    select 'status' as what, coalesce(status_raw, 'none') as word where status = 'unmapped'
+    union all
+    select 'client', project where is_client_unmapped
+) as unknown
+where business_date >= %(since)s
+group by source, what, word
+order by count(*) desc, source, what, word
+"""
+
+
+def _words(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
+    """What U and an unknown client ask for (R2, R12.11): the owners of the data have to say what it means."""
+    since = settings.clock().astimezone(settings.business_zone).date() - timedelta(days=KEY_DAYS)
+    rows = connection.execute(UNKNOWN.encode(), {"since": since}).fetchall()
+    unknown = {f"{source} {what} {word}": records for source, what, word, records in rows}
+    metadata = {"since": since.isoformat(), "unknown": dict(list(unknown.items())[:NAMED_GROUPS])}
+    if not unknown:
+        return {"passed": True, "metadata": metadata}
+    worst = next(iter(unknown))
+    told = (
+        f"{len(unknown)} status words or clients since {since} are in no reviewed seed, first of all {worst}"
+        f" ({unknown[worst]} records); ask the source what it means, then add it to status_classes or client_projects."
+    )
+    return {**warning(told), "metadata": metadata}
+
+
 def _final_closes(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
     """Days that were closed provisionally only: the platform does that by itself, the signature it waits for."""
     rows = connection.execute(
@@ -191,9 +222,15 @@ def _final_closes(connection: psycopg.Connection, settings: Settings) -> dict[st
 
 
 def _looks() -> Looks:
-    health, metrics, reconciliation, closes = (
+    health, metrics, transactions, reconciliation, closes = (
         dg.AssetKey(["marts", name])
-        for name in ("rpt_source_health", "rpt_metrics_daily", "fct_reconciliation", "rpt_day_closes")
+        for name in (
+            "rpt_source_health",
+            "rpt_metrics_daily",
+            "fct_transactions",
+            "fct_reconciliation",
+            "rpt_day_closes",
+        )
     )
     looks: dict[dg.AssetCheckKey, tuple[str, Look]] = {
         dg.AssetCheckKey(health, f"watermark_is_recent_{source}_{flow}"): (
@@ -213,6 +250,10 @@ def _looks() -> Looks:
             f"In no project and flow more than {share:.0%} of the last {KEY_DAYS} days' records {what}.",
             _asked(_keys(query, share, told)),
         )
+    looks[dg.AssetCheckKey(transactions, "words_are_known")] = (
+        f"Every status word and every client of the last {KEY_DAYS} days is in a reviewed seed.",
+        _asked(_words),
+    )
     looks[dg.AssetCheckKey(closes, "no_final_close_is_overdue")] = (
         f"Every day with a provisional close is signed within {CLOSE_WARN.seconds // 3600} hours of when it may be.",
         _asked(_final_closes),

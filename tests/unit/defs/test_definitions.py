@@ -146,6 +146,7 @@ def test_dbt_tests_and_our_own_looks_are_asset_checks(repository: Any) -> None:
         "keys_are_unique",
         "keys_do_not_collide",
     }
+    assert ("marts/fct_transactions", "words_are_known") in checks
     assert ("marts/rpt_day_closes", "no_final_close_is_overdue") in checks
     for table in ("vima_operations", "payshack_payins", "payshack_payouts"):
         assert {(f"raw/{table}", "source_total_equals_raw"), (f"raw/{table}", "schema_has_not_drifted")} <= checks

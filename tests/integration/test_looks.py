@@ -1,4 +1,4 @@
-"""A day that the platform has closed provisionally waits for a signature; that it waits too long is told."""
+"""What is told to people by looks at the warehouse: a signature that is overdue, words that nobody has mapped."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -7,10 +7,18 @@ import dagster as dg
 import pytest
 
 from pipelines.core.postgres import connect
+from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.defs.watch.checks import LOOKS
+from pipelines.defs.watch.looking import Look
 
-LOOK = LOOKS[dg.AssetCheckKey(dg.AssetKey(["marts", "rpt_day_closes"]), "no_final_close_is_overdue")][1]
+
+def look_of(mart: str, name: str) -> Look:
+    return LOOKS[dg.AssetCheckKey(dg.AssetKey(["marts", mart]), name)][1]
+
+
+OVERDUE = look_of("rpt_day_closes", "no_final_close_is_overdue")
+WORDS = look_of("fct_transactions", "words_are_known")
 RULES = "insert into closing.rule_books values ('r', '', now())"
 CLOSE = """
 insert into closing.day_closes values (
@@ -46,7 +54,7 @@ def test_an_overdue_signature_is_a_warning_then_an_error(
     overdue: list[str],
     severity: dg.AssetCheckSeverity | None,
 ) -> None:
-    found = LOOK(make_settings(PSP_DATABASE_URL=closed, PSP_NOW=now))
+    found = OVERDUE(make_settings(PSP_DATABASE_URL=closed, PSP_NOW=now))
     assert found["metadata"] == {"days_overdue": len(overdue), "first_of_them": overdue}
     assert found["passed"] is (not overdue)
     assert found.get("severity") is severity
@@ -56,4 +64,18 @@ def test_an_overdue_signature_is_a_warning_then_an_error(
 
 def test_days_before_the_first_close_are_owed_to_nobody(warehouse: str, make_settings: Callable[..., Settings]) -> None:
     later = date(2026, 1, 11) + timedelta(days=30)
-    assert LOOK(make_settings(PSP_DATABASE_URL=warehouse, PSP_NOW=f"{later}T00:00:00+00:00"))["passed"]
+    assert OVERDUE(make_settings(PSP_DATABASE_URL=warehouse, PSP_NOW=f"{later}T00:00:00+00:00"))["passed"]
+
+
+def test_words_and_clients_that_nobody_has_mapped_are_told_to_the_owners_of_the_data(loaded_settings: Settings) -> None:
+    found = WORDS(loaded_settings)
+    unknown = found["metadata"]["unknown"]
+    assert (found["passed"], found["severity"]) == (False, dg.AssetCheckSeverity.WARN)
+    assert {name.split()[0] + " " + name.split()[1] for name in unknown} == {
+        *("vima status", "payshack status", "payshack client"),
+    }
+    assert "payshack client NEW_CLIENT_PVT_LTD" in unknown
+    assert next(iter(unknown)) in found["description"]
+    with connect(database_url(loaded_settings)) as connection:
+        connection.execute("update marts.fct_transactions set is_client_unmapped = false, status = 'failed'")
+    assert WORDS(loaded_settings)["passed"]
