@@ -58,6 +58,7 @@ def rule_changes(
 ) -> list[dict[str, Any]]:
     """One row per break that the seeds in `rules` would change. Raises ModelError, DatabaseError, ConflictError."""
     seeds = changed_seeds(rules)
+    _require_judged_by(project, seeds)
     url, now = database_url(settings), settings.clock()
     days = {"first_day": first.isoformat(), "last_day": last.isoformat()}
     with only_run(url) as connection, shadow_schemas(connection):
@@ -87,6 +88,22 @@ def changed_seeds(rules: Path) -> list[Path]:
                 f"{path.name} has other columns than the seed.", fix=f"keep its first line: {','.join(expected)}"
             )
     return files
+
+
+def _require_judged_by(project: ParsedProject, seeds: list[Path]) -> None:
+    """A seed that reconciliation does not read would be compared for a long time, to no end."""
+    nodes = project.as_json()["nodes"]
+    reached, left = set(), ["model.psp.fct_reconciliation"]
+    while left:
+        name = left.pop()
+        if name in nodes and name not in reached:
+            reached.add(name)
+            left += nodes[name].get("depends_on", {}).get("nodes", [])
+    idle = [path.name for path in seeds if f"seed.psp.{path.stem}" not in reached]
+    if idle:
+        raise ModelError(
+            f"{idle[0]} decides nothing about what is a break.", fix="leave it out: reconciliation does not read it"
+        )
 
 
 def _header(path: Path) -> list[str]:

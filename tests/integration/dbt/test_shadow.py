@@ -99,6 +99,10 @@ def test_changed_rules_that_are_none_are_refused(loaded_settings: Settings, tmp_
     with pytest.raises(ModelError, match="is no seed"):
         rule_changes(loaded_settings, project, rules=tmp_path, first=day, last=day)
     (tmp_path / "rates.csv").unlink()
+    shutil.copy(PROJECT / "seeds" / "break_slas.csv", tmp_path)
+    with pytest.raises(ModelError, match=r"break_slas.csv decides nothing about what is a break"):
+        rule_changes(loaded_settings, project, rules=tmp_path, first=day, last=day)
+    (tmp_path / "break_slas.csv").unlink()
     shutil.copy(PROJECT / "seeds" / "pair_matrix.csv", tmp_path)
     with (tmp_path / "pair_matrix.csv").open("a") as file:
         file.write("payin,S,S,none,soon,,matched,comparable,,\n")
