@@ -112,12 +112,14 @@ def _one_round(
                 observed_at=observed_at, load_mode=load_mode, load_scope=day.isoformat(), load_page=number
             )
             yield build_page(fresh, spec=TRANSACTIONS[flow], provenance=provenance)
-        progress.total, progress.found = reading.total_before or 0, reading.found
+        progress.total = reading.total_before or 0
         # Ends on an empty page, not on a short one; the total bounds the walk should the provider repeat its last page.
         if not listing.transactions or number * PAGE_SIZE >= listing.total_records:
             break
         if number * PAGE_SIZE >= 2 * progress.total + SLACK:
+            progress.found = reading.found
             return True
+    progress.found = reading.found
     # A single page is one moment; more than one need a look whether the list is still the one that was read.
     came_in = listing.total_records - progress.total
     total_after = progress.total if number == 1 else _total_after(client, flow, day, reading, came_in)
