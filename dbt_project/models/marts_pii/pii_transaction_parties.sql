@@ -1,15 +1,17 @@
 {{
     config(
         materialized='incremental',
-        unique_key='transaction_id',
+        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ note_pending() }}",
+        pre_hook=["{{ note_pending() }}", "{{ drop_records_changed_in(ref('int_transactions__current')) }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['changed_xid']},
         ],
     )
 }}
+
+-- depends_on: {{ ref('int_transactions__current') }}
 
 with
 

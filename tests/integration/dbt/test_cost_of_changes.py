@@ -12,13 +12,14 @@ DAYS = 58
 HISTORY = (
     *("raw.vima_operations", "raw.payshack_payins", "intermediate.int_transactions__current"),
     *("marts.fct_transactions", "marts.fct_transaction_versions", "marts.fct_reconciliation"),
+    *("marts_pii.pii_transaction_parties", "marts.fct_transaction_parties"),
 )
 
 
 def rows_read_in_sequence(warehouse: Warehouse) -> dict[str, int]:
     found = warehouse.query(
         "select schemaname || '.' || relname as name, seq_tup_read from pg_stat_user_tables"
-        " where schemaname in ('raw', 'intermediate', 'marts')"
+        " where schemaname in ('raw', 'intermediate', 'marts', 'marts_pii')"
     )
     return {row["name"]: row["seq_tup_read"] for row in found}
 
@@ -39,4 +40,4 @@ def test_a_few_changes_do_not_read_the_history(dbt_warehouse: Warehouse) -> None
     )
     assert (report.full_refresh, changed[0]["n"]) == (False, CHANGED)
     read = {name: after[name] - before[name] for name in HISTORY}
-    assert set(read.values()) == {0}, read
+    assert not {name: rows for name, rows in read.items() if rows}

@@ -1,10 +1,10 @@
 {{
     config(
         materialized='incremental',
-        unique_key='transaction_id',
+        incremental_strategy='append',
         on_schema_change='fail',
         group='transactions',
-        pre_hook="{{ note_pending() }}",
+        pre_hook=["{{ note_pending() }}", "{{ drop_records_changed_in(ref('pii_transaction_parties')) }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['phone_key']},
