@@ -8,6 +8,7 @@ changed, each becomes a full refresh first, because incremental models keep rows
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from pipelines.core.redaction import redact
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.defs.model.manifest import PROJECT, ParsedProject, content_fingerprint, environment, project_flags
+
+_log = logging.getLogger(__name__)
 
 Depth = Literal["changes", "models", "build"]
 
@@ -150,15 +153,25 @@ def dbt_environment(url: str) -> dict[str, str]:
 def only_run(url: str) -> Iterator[psycopg.Connection]:
     """The right to run the models, held on a session of its own so that it goes with the process."""
     with connect(url, role=TRANSFORMER, autocommit=True, application="psp-models") as connection:
-        connection.execute("select set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_SECONDS}s",))
-        try:
-            connection.execute("select pg_advisory_lock(%s)", (advisory_key("dbt"),))
-        except psycopg.errors.LockNotAvailable:
-            raise ConflictError(
-                f"Another run of the models has not ended within {LOCK_WAIT_SECONDS // 60} minutes.",
-                fix="look at it in the Dagster UI, terminate it if it hangs, and run again",
-            ) from None
+        key = advisory_key("dbt")
+        row = connection.execute("select pg_try_advisory_lock(%s)", (key,)).fetchone()
+        if row is None or not row[0]:
+            _log.warning(
+                "Another run of the models is under way; waiting for it, %d min at most.", LOCK_WAIT_SECONDS // 60
+            )
+            _wait_for_the_lock(connection, key)
         yield connection
+
+
+def _wait_for_the_lock(connection: psycopg.Connection, key: int) -> None:
+    connection.execute("select set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_SECONDS}s",))
+    try:
+        connection.execute("select pg_advisory_lock(%s)", (key,))
+    except psycopg.errors.LockNotAvailable:
+        raise ConflictError(
+            f"Another run of the models has not ended within {LOCK_WAIT_SECONDS // 60} minutes.",
+            fix="look at it in the Dagster UI, terminate it if it hangs, and run again",
+        ) from None
 
 
 def _last_built(connection: psycopg.Connection) -> str | None:

@@ -4,25 +4,33 @@
         incremental_strategy='append',
         on_schema_change='fail',
         group='reporting',
-        pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days() }}"],
+        pre_hook=["{{ note_pending() }}", "{{ drop_touched_reconciliation_days(touched_or_decided_days()) }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
     )
 }}
 
 with
 
-{{ affected_reconciliations() }},
+{{ affected_reconciliations(touched_or_decided_days()) }},
 
 placed as (
 
     select
-        *,
+        affected.business_date,
+        affected.project,
+        affected.flow,
+        affected.currency,
+        affected.comparability,
+        affected.outcome,
         -- A row whose legs have no creation time counts in the first hour of its day.
         coalesce(
-            {{ hour_of('event_at', 'business') }},
-            {{ start_of_day('business_date', 'business') }}
-        ) as hour_at
+            {{ hour_of('affected.event_at', 'business') }},
+            {{ start_of_day('affected.business_date', 'business') }}
+        ) as hour_at,
+        -- What a person has decided is no longer at risk.
+        case when decided.state is null then affected.exposure else 0 end as exposure
     from affected
+    {{ join_decision('affected') }}
 
 )
 
