@@ -48,7 +48,7 @@ def main() -> int:
             prepare_warehouse(template)
             outcomes = _compare(home, template, asked.only, asked.repeats)
             if not asked.no_million:
-                outcomes["a million rows"] = _million(home, template)
+                outcomes["a million rows"] = _million(home.with_name("million"), template)
         finally:
             embedded_postgres.stop(load_settings({"PSP_HOME": str(home)}))
     for name, outcome in outcomes.items():
