@@ -69,6 +69,9 @@ sharing_references as (
             and compared.{{ source }}_transaction_id <> successes.transaction_id
     where
         compared.{{ source }}_class = 'S'
+        -- Said in words: a hash join compares every row without a reference with every other one.
+        and compared.{{ own }} is not null
+        and successes.{{ reference }} is not null
         and successes.source = '{{ source }}' and successes.placed_at
         between compared.{{ source }}_placed_at - parameters.reference_window
         and compared.{{ source }}_placed_at + parameters.reference_window
