@@ -65,27 +65,10 @@ parameters as (
 ),
 
 -- Nearly every order is one record a side that are a pair, or one record alone. The others need an order among their
--- records: several on a side, one on each that are no pair, or one that a reference ties to another order.
-crowded as (
+-- records.
+crowded as not materialized (
 
-    select sides.match_space
-    from (
-        select
-            match_space,
-            count(*) filter (where source = 'vima') as vima_count,
-            count(*) filter (where source = 'payshack') as payshack_count
-        from legs
-        where is_reconciled
-        group by match_space
-        having count(*) > 1
-    ) as sides
-    left join key_pairs
-        on sides.match_space = key_pairs.match_space and key_pairs.pair_number = 1
-    where sides.vima_count > 1 or sides.payshack_count > 1 or key_pairs.match_space is null
-    union
-    select match_space from reference_pairs
-    union
-    select payshack_match_space as match_space from reference_pairs
+    select * from {{ ref('int_reconciliation__crowded') }}
 
 ),
 
