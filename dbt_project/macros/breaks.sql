@@ -126,11 +126,18 @@
 
 {# Days of which a person has decided a row, or the decision fell, since `this` last looked. #}
 {% macro days_of_decisions() %}
-    select decided_rows.business_date, decided_rows.project, decided_rows.flow
-    from {{ ref('fct_breaks') }} as decided
-    inner join {{ ref('fct_reconciliation') }} as decided_rows
-        on decided.reconciliation_id = decided_rows.reconciliation_id
-    where decided.decision is not null and decided.changed_xid >= {{ processed_xid() }}
+    select
+        decided_rows.business_date,
+        decided_rows.project,
+        decided_rows.flow
+    from {{ ref('fct_reconciliation') }} as decided_rows
+    where
+        -- As an array, because only then the planner always takes the rows' index.
+        decided_rows.reconciliation_id = any(array(
+            select breaks.reconciliation_id
+            from {{ ref('fct_breaks') }} as breaks
+            where breaks.decision is not null and breaks.changed_xid >= {{ processed_xid() }}
+        ))
 {% endmacro %}
 
 {#
