@@ -155,6 +155,7 @@ def _bare_duckdb(url: str, home: Path) -> float:
 def _duckdb_join(home: Path) -> float:
     with duckdb.connect(str(home / "bare.duckdb")) as database:
         database.execute("set threads = 2")
+        database.execute("set enable_progress_bar = false")
         for side in ("vima", "payshack"):
             types = "{'amount': 'DECIMAL(38, 8)', 'created_at': 'TIMESTAMP', 'updated_at': 'TIMESTAMP'}"
             source = f"read_csv('{home / side}.csv', types = {types})"
