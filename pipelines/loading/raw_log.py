@@ -111,6 +111,8 @@ def _fresh(connection: psycopg.Connection, table: str, rows: pa.Table) -> pa.Tab
 
 def _known(connection: psycopg.Connection, table: str, versions: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Those of the versions that are in the log."""
+    if not versions:
+        return []
     # As JSON, because psycopg escapes an array item by item, which takes longer than all that PostgreSQL does here.
     statement = sql.SQL(
         "select place from rows from (json_array_elements_text(%s::json), json_array_elements_text(%s::json))"
@@ -118,7 +120,7 @@ def _known(connection: psycopg.Connection, table: str, versions: list[tuple[str,
         " where exists (select from raw.{} as known"
         " where known.record_id = asked.record_id and known.content_hash = asked.content_hash)"
     ).format(sql.Identifier(table))
-    keys = [msgspec.json.encode(list(column)).decode() for column in zip(*versions, strict=True)] or ["[]", "[]"]
+    keys = [msgspec.json.encode(list(column)).decode() for column in zip(*versions, strict=True)]
     return [versions[place - 1] for (place,) in connection.execute(statement, keys)]
 
 

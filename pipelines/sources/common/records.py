@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -194,6 +195,10 @@ _READ_COLUMNS = (
     "quarantine_detail",
 )
 _NO_FACTS = (None,) * 5
+_facts_of: Callable[[RecordSpec], tuple[Callable[[Payload], Any], ...]] = attrgetter(
+    "record_id", "order_key", "source_order", "created_at", "updated_at"
+)
+"""What reads them, in the order of _READ_COLUMNS."""
 
 
 def _read(raw: bytes, spec: RecordSpec) -> tuple[Any, ...]:
@@ -228,13 +233,7 @@ def _judged(payload: object, spec: RecordSpec) -> tuple[tuple[Any, ...], RecordP
     if not isinstance(payload, dict):
         return _NO_FACTS, RecordProblem("not_an_object", f"the record is a {type(payload).__name__}")
     try:
-        facts = (
-            spec.record_id(payload),
-            spec.order_key(payload),
-            spec.source_order(payload),
-            spec.created_at(payload),
-            spec.updated_at(payload),
-        )
+        facts = tuple([read(payload) for read in _facts_of(spec)])
         if facts[0] is None:
             return facts, RecordProblem("missing_id", "the record has no id")
     except RecordProblem as problem:
@@ -248,7 +247,7 @@ def _judged(payload: object, spec: RecordSpec) -> tuple[tuple[Any, ...], RecordP
 
 def _what_can_be_read(payload: Payload, spec: RecordSpec) -> tuple[Any, ...]:
     facts: list[Any] = []
-    for read in (spec.record_id, spec.order_key, spec.source_order, spec.created_at, spec.updated_at):
+    for read in _facts_of(spec):
         try:
             facts.append(read(payload))
         except RecordProblem:
