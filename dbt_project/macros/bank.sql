@@ -25,6 +25,11 @@
     {% endif %}
 {% endmacro %}
 
+{# The same in a run over what changed; a rebuild notes all days, by note_all_days_when_rebuilt. #}
+{% macro note_changed_bank_days(days) %}
+    {% if is_incremental() %} {{ note_bank_days(days) }} {% else %} select 1 {% endif %}
+{% endmacro %}
+
 {# Post-hook of a table that was rebuilt: whatever stands on it is to be written anew. #}
 {% macro note_all_days_when_rebuilt() %}
     {% if is_incremental() %}
@@ -116,7 +121,7 @@
 
 {# Pre-hook of fct_bank_dues; the second one, drop_touched_bank_days, reads what this has noted. #}
 {% macro note_touched_due_days() %}
-    {% if is_incremental() %} {{ note_bank_days(touched_due_days()) }} {% else %} select 1 {% endif %}
+    {{ note_changed_bank_days(touched_due_days()) }}
 {% endmacro %}
 
 {#
@@ -124,7 +129,6 @@
     what it settles, so all days within its reach are touched, and those of its fits before and after.
 #}
 {% macro note_days_of_lines_to_match() %}
-    {% if is_incremental() %}
     {% set scope = ref('int_bank__lines_to_match') %}
     {% set days %}
         select scope.project, days.day::date as settlement_day
@@ -138,10 +142,7 @@
         inner join {{ this }} as fits
             on scope.bank_line_id = fits.bank_line_id
     {% endset %}
-    {{ note_bank_days(days) }}
-    {% else %}
-    select 1
-    {% endif %}
+    {{ note_changed_bank_days(days) }}
 {% endmacro %}
 
 {% macro drop_fits_of_lines_to_match() %}
@@ -159,7 +160,6 @@
     not, and so touches the days of its other sets.
 #}
 {% macro note_days_of_shared_lines() %}
-    {% if is_incremental() %}
     {% set days %}
         select others.project, others.settlement_day
         from ({{ touched_bank_days(['fct_bank_dues', 'fct_bank_reference_fits']) }}) as touched
@@ -168,10 +168,7 @@
         inner join {{ this }} as others
             on sets.bank_line_id = others.bank_line_id
     {% endset %}
-    {{ note_bank_days(days) }}
-    {% else %}
-    select 1
-    {% endif %}
+    {{ note_changed_bank_days(days) }}
 {% endmacro %}
 
 {#
