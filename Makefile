@@ -28,8 +28,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 		echo "error: $$("$(PYTHON)" --version) is not supported. fix: install Python 3.11, 3.12 or 3.13, or make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { \
 		echo "error: no virtual environment can be made. fix: Debian: apt-get install python3-venv" >&2; exit 1; }
+	@# The lock is whole: without --no-deps pip would look up what packages ask for, and stumble over newer releases.
 	@echo "Installing the locked packages into $(VENV); their hashes are checked ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile --require-hashes -r requirements.lock \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile --no-deps --require-hashes -r requirements.lock \
 		| awk '/^Collecting/ && ++n % 20 == 0 {print "  " n " packages ..."} /^Installing/ {print "  unpacking all of them ..."; fflush()}'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@# pip compiles on one core; a file that is no Python of this version is of no consequence.
