@@ -28,9 +28,7 @@
 
 {# A row of reconciliation that somebody must look at. #}
 {% macro is_break(row) -%}
-    coalesce(
-        {{ row }}.comparability = 'comparable' and ({{ row }}.outcome <> 'matched' or {{ row }}.severity is not null), false
-    )
+    coalesce(({{ row }}.comparability = 'comparable' and {{ row }}.outcome <> 'matched') or {{ row }}.severity is not null, false)
 {%- endmacro %}
 
 {# Whether two rows have a record of one side in common. #}

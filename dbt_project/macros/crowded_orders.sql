@@ -27,9 +27,9 @@ reconciled as (
             order by legs.stake_rank asc, legs.placed_at asc, legs.transaction_id asc
         ) as side_rank,
         row_number() over (
-            partition by legs.match_space, legs.source, legs.effective_class
+            partition by legs.match_space, legs.source, legs.has_money
             order by pair_legs.pair_number asc nulls last, legs.placed_at asc, legs.transaction_id asc
-        ) as class_rank
+        ) as money_rank
     from legs
     inner join crowded
         on legs.match_space = crowded.match_space
@@ -39,7 +39,7 @@ reconciled as (
 
 ),
 
--- What each record is: a leg of a pair; alone, because it is a success or speaks for a side of an order without a pair;
+-- What each record is: a leg of a pair; alone, because it has money or speaks for a side of an order without a pair;
 -- or else an attempt of a row of its order.
 roles as (
 
@@ -47,7 +47,7 @@ roles as (
         reconciled.*,
         case
             when reconciled.pair_number is not null then 'pair'
-            when reconciled.effective_class = 'S' then 'single'
+            when reconciled.has_money then 'single'
             when reconciled.side_rank = 1 and not reconciled.has_pair_in_space then 'single'
             else 'attempt'
         end as part
@@ -145,8 +145,8 @@ named as (
         -- Of a pair by reference that side's key which has one.
         coalesce(reconciled.order_key, partners.order_key) as order_key,
         reconciled.created_at,
-        -- A further success beside a paired or an earlier one.
-        heads.pair_number is null and reconciled.effective_class = 'S' and reconciled.class_rank > 1
+        -- A further success beside a paired or an earlier one, also where part of it went back.
+        heads.pair_number is null and reconciled.has_money and reconciled.money_rank > 1
             as is_duplicate_success,
         row_number() over (
             partition by heads.match_space

@@ -2,7 +2,8 @@
     Newest version of each record, with one exception: a version that is less final than an earlier one never replaces it.
     So: the most final versions, and of those the newest by the source's own time, then by the source's own order, then by
     when it was first seen; the hash decides between versions that nothing else tells apart, so that a rebuild agrees.
-    A record whose newest version lost to a more final one carries `is_status_regression`.
+    A record whose newest version lost to a more final one carries `is_status_regression`; `class_since` is the time of the
+    first version of its class.
 
     `versions` names a relation or CTE with the columns of the staging version models.
 #}
@@ -22,7 +23,8 @@
                     versions.observed_at desc,
                     versions.content_hash desc
             ) as newest_finality_rank,
-            min(versions.observed_at) over (partition by versions.transaction_id) as first_seen_at
+            min(versions.observed_at) over (partition by versions.transaction_id) as first_seen_at,
+            min(versions.updated_at) over (partition by versions.transaction_id, versions.status_class) as class_since
         from {{ versions }} as versions
         inner join {{ ref('status_class_words') }} as words
             on versions.status_class = words.status_class

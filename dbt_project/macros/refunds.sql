@@ -18,10 +18,10 @@
 {%- endmacro %}
 
 {# More went back than had come. #}
-{% macro over_refund() -%}
+{% macro over_refund(row) -%}
     coalesce(
-            (compared.vima_class = 'R' and compared.vima_refunded_amount > compared.vima_amount)
-            or (compared.payshack_class = 'R' and compared.payshack_refunded_amount > compared.payshack_amount),
+            ({{ row }}.vima_class = 'R' and {{ row }}.vima_refunded_amount > {{ row }}.vima_amount)
+            or ({{ row }}.payshack_class = 'R' and {{ row }}.payshack_refunded_amount > {{ row }}.payshack_amount),
             false
         )
 {%- endmacro %}
@@ -30,7 +30,7 @@
 {% macro money_effects() -%}
     {{ money_effect('vima') }} as vima_effect,
         {{ money_effect('payshack') }} as payshack_effect,
-        {{ over_refund() }} as is_over_refund
+        {{ over_refund('compared') }} as is_over_refund
 {%- endmacro %}
 
 {# A refund leaves the two sides with different nets: states that agree on no money do not agree then. #}
@@ -45,6 +45,8 @@
 {% macro refund_reason(row) -%}
     case
                     when {{ row }}.is_over_refund then 'over_refund'
-                    when {{ row }}.matrix_outcome = 'matched' and {{ nets_differ(row) }} then 'partial_refund'
+                    when
+                        {{ row }}.matrix_outcome in ('matched', 'missing_vima', 'missing_payshack') and {{ nets_differ(row) }}
+                        then 'partial_refund'
                 end
 {%- endmacro %}

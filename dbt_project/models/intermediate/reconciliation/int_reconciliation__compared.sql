@@ -79,6 +79,17 @@ joined as (
         ) as placed_at,
         vima.updated_at as vima_updated_at,
         payshack.updated_at as payshack_updated_at,
+        vima.class_since as vima_class_since,
+        payshack.class_since as payshack_class_since,
+        -- Alone, a refund that leaves money is judged as the success of which it leaves some.
+        case
+            when vima.effective_class = 'R' and vima.has_money and payshack.transaction_id is null then 'S'
+            else coalesce(vima.effective_class, 'none')
+        end as vima_matrix_class,
+        case
+            when payshack.effective_class = 'R' and payshack.has_money and vima.transaction_id is null then 'S'
+            else coalesce(payshack.effective_class, 'none')
+        end as payshack_matrix_class,
         vima.currency as vima_currency,
         payshack.currency as payshack_currency,
         vima.amount as vima_amount,
@@ -141,12 +152,15 @@ looked_up as (
             when 'failure_updated'
                 then
                     case
-                        when joined.vima_class in ('F', 'X') then joined.vima_updated_at
-                        else joined.payshack_updated_at
+                        when joined.vima_class in ('F', 'X') then joined.vima_class_since
+                        else joined.payshack_class_since
                     end + make_interval(mins => pair_matrix.grace_minutes)
             when 'refund_updated'
                 then
-                    case when joined.vima_class = 'R' then joined.vima_updated_at else joined.payshack_updated_at end
+                    case
+                        when joined.vima_class = 'R' then joined.vima_class_since
+                        else joined.payshack_class_since
+                    end
                     + make_interval(mins => pair_matrix.grace_minutes)
         end as grace_ends_at,
         case
@@ -155,15 +169,17 @@ looked_up as (
             else 'payshack'
         end as other_source,
         joined.placed_at + parameters.clock_allowance as other_source_needed_until,
-        coalesce(trim_scale(tolerances.tolerance_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0) as tolerance,
-        coalesce(trim_scale(tolerances.daily_cap_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0) as daily_cap
+        coalesce(trim_scale(tolerances.tolerance_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0)
+            as tolerance,
+        coalesce(trim_scale(tolerances.daily_cap_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0)
+            as daily_cap
     from joined
     cross join parameters
     left join pair_matrix
         on
             joined.flow = pair_matrix.flow
-            and joined.vima_class = pair_matrix.vima_class
-            and joined.payshack_class = pair_matrix.payshack_class
+            and joined.vima_matrix_class = pair_matrix.vima_class
+            and joined.payshack_matrix_class = pair_matrix.payshack_class
             and {{ in_force('pair_matrix', 'joined.business_date') }}
     left join pending_ttls as by_type
         on joined.flow = by_type.flow and joined.transaction_type = by_type.transaction_type
@@ -181,7 +197,9 @@ timed as (
 
     select
         looked_up.*,
-        coalesce(looked_up.grace_ends_at <= {{ psp_now() }}, true) as is_grace_over,
+        -- More went back than had come: nothing to wait for.
+        coalesce(looked_up.grace_ends_at <= {{ psp_now() }}, true)
+        or (looked_up.other_source is null and {{ over_refund('looked_up') }}) as is_grace_over,
         looked_up.other_source is null
         or coalesce(watermarks.watermark >= looked_up.other_source_needed_until, false) as is_other_source_complete,
         -- Amounts are compared only where both sides carry money.

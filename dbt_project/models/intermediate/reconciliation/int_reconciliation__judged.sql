@@ -131,8 +131,10 @@ select
     reasoned.match_state,
     reasoned.reasons,
     case
+        -- Known of one source alone, whatever the other has still to say.
+        when reasoned.is_duplicate_utr then 'critical'
         when reasoned.comparability <> 'comparable' then null
-        when reasoned.is_duplicate_success or reasoned.is_duplicate_utr or reasoned.is_over_refund then 'critical'
+        when reasoned.is_duplicate_success or reasoned.is_over_refund then 'critical'
         when reasoned.outcome = 'matched' then null
         when reasoned.outcome = 'discrepancy_amount' then 'high'
         else reasoned.matrix_severity

@@ -59,18 +59,16 @@ changed as (
 
 ),
 
--- Records that share a reference with a changed one: a duplicate appears or goes away for both.
+-- Records that share a reference with a changed one, by what it is now and by what it was: a duplicate appears or goes
+-- away for both, or what references tie together.
 sharing_reference as (
 
-    select transactions.reconciliation_key
+    select other.reconciliation_key
     from changed
-    inner join transactions
-        on changed.utr = transactions.utr and changed.source = transactions.source and changed.flow = transactions.flow
-    union all
-    select transactions.reconciliation_key
-    from changed
-    inner join transactions
-        on changed.rrn = transactions.rrn and changed.source = transactions.source and changed.flow = transactions.flow
+    cross join lateral unnest(array[changed.utr, changed.rrn]) as reference (value)
+    -- Once per reference, by index: it cannot be a CTE.
+    cross join lateral ({{ records_with_reference('reference.value') }}) as other  -- noqa: ST05
+    where other.flow = changed.flow
 
 ),
 
@@ -112,25 +110,11 @@ due as (
 
 ),
 
--- Records of the other side that share a reference with a changed one, by what it is now and by what it was.
-sharing_across as (
-
-    select other.reconciliation_key
-    from changed
-    cross join lateral unnest(array[changed.utr, changed.rrn]) as reference (value)
-    -- Once per reference, by index: it cannot be a CTE.
-    cross join lateral ({{ records_with_reference('reference.value') }}) as other  -- noqa: ST05
-    where other.flow = changed.flow and other.source <> changed.source
-
-),
-
 beginnings as (
 
     select reconciliation_key from changed
     union
     select reconciliation_key from sharing_reference
-    union
-    select reconciliation_key from sharing_across
     union
     select reconciliation_key from quarantined
     union

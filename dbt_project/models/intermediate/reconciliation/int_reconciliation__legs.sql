@@ -175,6 +175,16 @@ select
     effective.placed_at,
     effective.business_date,
     coalesce(effective.updated_at, effective.placed_at) as updated_at,
+    -- What the clock alone has made of a record began with its last word.
+    coalesce(
+        case when effective.effective_class = effective.status_class then effective.class_since end,
+        effective.updated_at,
+        effective.placed_at
+    ) as class_since,
+    -- A success, or what a refund has left of one, or taken beyond it.
+    effective.effective_class = 'S'
+    or (effective.effective_class = 'R' and coalesce(effective.refunded_amount <> effective.amount, false))
+        as has_money,
     effective.transaction_type,
     case when effective.effective_class = 'W' then effective.waits_until end as next_change_at,
     effective.currency,

@@ -85,6 +85,8 @@ possible as (
         payshack.class_number as payshack_number,
         vima.stake_rank as vima_stake_rank,
         payshack.stake_rank as payshack_stake_rank,
+        coalesce(vima.utr in (payshack.utr, payshack.rrn), false)
+        or coalesce(vima.rrn in (payshack.utr, payshack.rrn), false) as is_reference_shared,
         {{ seconds_apart('vima', 'payshack') }} as distance_seconds
     from numbered as vima
     cross join parameters
@@ -112,6 +114,7 @@ candidates as (
                     when not possible.has_money_pair
                         then greatest(possible.vima_stake_rank, possible.payshack_stake_rank)
                 end asc,
+                possible.has_money_pair and possible.is_reference_shared desc,
                 possible.distance_seconds asc,
                 possible.vima_transaction_id asc,
                 possible.payshack_transaction_id asc
@@ -122,11 +125,14 @@ candidates as (
         not possible.has_money_pair
         -- A key that stands on hundreds of payments is no key; its pairs are sought among neighbours, so that it cannot
         -- hold up the others.
-        or (possible.is_money_pair and abs(possible.vima_number - possible.payshack_number) <= 20)
+        or (
+            possible.is_money_pair
+            and (possible.is_reference_shared or abs(possible.vima_number - possible.payshack_number) <= 20)
+        )
 
 ),
 
--- Several successes on a side: nearest first, each once, along the ordered candidates.
+-- Several successes on a side: those of one reference first, then the nearest, each once, along the ordered candidates.
 walk as (
 
     select

@@ -41,5 +41,6 @@ where
             and known.is_expired = refreshed.is_expired
             and known.is_status_regression = refreshed.is_status_regression
             and known.first_seen_at = refreshed.first_seen_at
+            and known.class_since is not distinct from refreshed.class_since
     )
 {% endif %}

@@ -91,6 +91,7 @@ select
     country,
     created_at,
     updated_at,
+    class_since,
     completed_at,
     -- Only what is still to come, so that the search for what has just expired meets nothing old.
     case when waits_until > {{ psp_now() }} then waits_until end as expires_at,
