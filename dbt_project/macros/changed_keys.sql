@@ -34,9 +34,9 @@
 {% endmacro %}
 
 {#
-    The steps from keys_changed to compared are tables of one batch of keys. Somebody who rebuilds one of them
-    alone must not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture. What a batch began
-    with, its step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
+    The steps from keys_changed to crosschecked are tables of one batch of keys. Somebody who rebuilds one of them alone must
+    not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture. What a batch began with, its
+    step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
 #}
 {% macro note_batch() %}
     {% if is_shadow() %} select 1 {% else %}

@@ -1,5 +1,5 @@
 {#
-    CTEs of int_reconciliation__judged; `sharing_references` is what they hand on: the records of this batch that are one of
+    CTEs of int_reconciliation__crosschecked; `sharing_references` is what they hand on: the records of this batch that are one of
     several successes of a source under one reference, within the window. Reads `compared`, `transactions` and `parameters`.
 
     The values on more than one record are few, and found by counting: to join all records with all costs ten times that.

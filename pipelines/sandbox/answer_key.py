@@ -226,8 +226,10 @@ def _expected(kind: str, order: list[_Leg], row: _Row, now: datetime) -> Expecte
     severity = None
     if comparability == "comparable":
         severity = {"matched": None, "discrepancy_amount": "high"}.get(outcome or "", cell.severity)
-        if {"duplicate_success", "duplicate_utr"} & set(reasons):
+        if row.is_extra:
             severity = "critical"
+    if "duplicate_utr" in reasons:
+        severity = "critical"
     return ExpectedRow(
         kind=kind,
         flow=row.head.flow,
