@@ -1,0 +1,122 @@
+"""The balance identity (R9): every reading of a balance counts, and so does every movement that came, changed or went."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.core.postgres import connect
+from tests.integration.breaks.conftest import START, Orders
+
+DAY = 24 * 60
+READ = ("int_balances__snapshots", "rpt_balance_identity_daily")
+
+
+class Directory:
+    """What PayShack says of its clients, reading by reading, as the loader keeps it."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    def read(self, day: float, balances: dict[str, float], *, names: dict[str, str] | None = None) -> None:
+        """One reading, so many days after START. A client goes by its id where no name is given."""
+        at = START + timedelta(days=day)
+        with connect(self._orders.warehouse.url) as connection:
+            for client, balance in balances.items():
+                name = (names or {}).get(client, client)
+                version = f"{client} {name} {balance}"
+                connection.execute(
+                    "insert into raw.payshack_clients (record_id, content_hash, payload, observed_at, load_mode,"
+                    " load_scope, load_page, _dlt_load_id) values (%s, %s, %s, %s, 'feed', 'test', 1, 'test')"
+                    " on conflict do nothing",
+                    (client, version, json.dumps({"name": name, "balance": balance}), at),
+                )
+                connection.execute(
+                    "insert into raw.payshack_balance_snapshots (client_id, observed_at, content_hash, balance)"
+                    " values (%s, %s, %s, %s)",
+                    (client, at, version, balance),
+                )
+
+
+def on(orders: Orders, day: float) -> None:
+    orders.minute = day * DAY
+
+
+def run(orders: Orders, day: float) -> None:
+    on(orders, day)
+    orders.warehouse.changes(orders.now, "+rpt_balance_identity_daily")
+
+
+def told(orders: Orders) -> dict[str, list[tuple[Any, ...]]]:
+    """Per client: day since START, opening, pay-ins, pay-outs, closing and residual of each period."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for row in orders.warehouse.query("select * from marts.rpt_balance_identity_daily order by merchant, business_date"):
+        assert row["is_alert"] == (row["residual"] != 0)
+        figures = (row[name] for name in ("opening_balance", "payins", "payouts", "closing_balance", "residual"))
+        day = (row["business_date"] - START.date()).days
+        found.setdefault(row["merchant"], []).append((day, *map(int, figures)))
+    return found
+
+
+def kept(orders: Orders) -> list[list[dict[str, Any]]]:
+    """All that the two models hold, less when it was written."""
+    rows = [
+        orders.warehouse.query(f"select to_jsonb(kept) - 'changed_xid' as row from {name} as kept order by 1")  # noqa: S608
+        for name in ("intermediate.int_balances__snapshots", "marts.rpt_balance_identity_daily")
+    ]
+    assert all(rows)
+    return rows
+
+
+def test_readings_that_say_the_same_and_movements_that_go(orders: Orders) -> None:
+    directory = Directory(orders)
+    directory.read(0, {"still": 1000, "gone": 1000, "from": 100, "to": 100, "id 1": 10, "twin 1": 1, "twin 2": 2})
+
+    on(orders, 1)
+    for client, record in (("still", "late"), ("gone", "gone"), ("from", "mistaken"), ("twin", "shared")):
+        orders.payshack(record, "Success", clientName=client)
+    orders.payshack("old name", "Success", clientName="id 1")
+    names = {"twin 1": "twin", "twin 2": "twin"}
+    directory.read(0.01, {"twin 1": 1, "twin 2": 2}, names=names)
+    directory.read(1.02, {"still": 1000, "gone": 1500, "from": 600, "to": 100})
+    directory.read(1.02, {"twin 1": 401, "twin 2": 102}, names=names)
+    directory.read(1.02, {"id 1": 510})
+    directory.read(1.03, {"id 1": 510}, names={"id 1": "new name"})
+    run(orders, 1.1)
+    assert told(orders) == {
+        "still": [(1, 1000, 500, 0, 1000, -500)],
+        "gone": [(1, 1000, 500, 0, 1500, 0)],
+        "from": [(1, 100, 500, 0, 600, 0)],
+        "to": [(1, 100, 0, 0, 100, 0)],
+        "id 1": [(1, 10, 500, 0, 510, 0)],
+        "twin": [(1, 3, 500, 0, 503, 0)],
+    }
+
+    directory.read(2, {"still": 1500, "to": 100, "from": 600})
+    on(orders, 2.5)
+    orders.payshack("out", "SUCCESS", clientName="still", out=True)
+    directory.read(3, {"still": 1000})
+    directory.read(3, {"id 1": 509}, names={"id 1": "new name"})
+    run(orders, 3.1)
+    assert told(orders)["still"] == [
+        (1, 1000, 500, 0, 1000, -500),
+        (2, 1000, 0, 0, 1500, 500),
+        (3, 1500, 0, -500, 1000, 0),
+    ]
+    assert told(orders)["new name"] == [(3, 510, 0, 0, 509, -1)]
+
+    on(orders, 4)
+    orders.payshack("gone", "Tampered", clientName="gone")
+    orders.payshack("mistaken", "Success", clientName="to")
+    run(orders, 4.1)
+    found = told(orders)
+    assert found["gone"] == [(1, 1000, 0, 0, 1500, 500)]
+    assert found["from"] == [(1, 100, 0, 0, 600, 500), (2, 600, 0, 0, 600, 0)]
+    assert found["to"] == [(1, 100, 500, 0, 100, -500), (2, 100, 0, 0, 100, 0)]
+
+    before = kept(orders)
+    written = "select max(changed_xid) as xid from marts.rpt_balance_identity_daily"
+    newest = orders.warehouse.query(written)
+    run(orders, 4.2)
+    assert orders.warehouse.query(written) == newest, "a run without news writes nothing"
+    orders.warehouse.rebuild(orders.now, *READ)
+    assert kept(orders) == before
