@@ -28,7 +28,7 @@ def _steady(payload: Payload) -> Payload:
 
 
 def client_balance(payload: Payload) -> Decimal | None:
-    """Balance of a client, rupees: `balance`, and `walletBalance` where that holds no number. Nobody else reads either."""
+    """Balance of a client, rupees: `balance`, and `walletBalance` where that holds no number. Read here alone."""
     for name in BALANCE_FIELDS:
         try:
             return parse_amount(payload.get(name))
