@@ -72,14 +72,16 @@
         limit 1
     ) as closing
     union
-    select clients.client_name as merchant, closing.business_date
+    select closing.merchant, closing.business_date
     from ({{ lines_near_touched_days() }}) as near_them
     inner join {{ ref('int_bank__lines') }} as banked on near_them.bank_line_id = banked.bank_line_id
-    inner join {{ ref('client_projects') }} as clients on banked.project = clients.project
+    left join {{ ref('client_projects') }} as clients on banked.project = clients.project
     cross join lateral (
-        select snapshots.business_date
+        select snapshots.merchant, snapshots.business_date
         from {{ ref('int_balances__snapshots') }} as snapshots
-        where snapshots.merchant = clients.client_name and snapshots.business_date >= banked.value_date
+        where
+            snapshots.merchant = coalesce(clients.client_name, banked.project)
+            and snapshots.business_date >= banked.value_date
         order by snapshots.business_date
         limit 1
     ) as closing

@@ -65,9 +65,10 @@
     {% if is_incremental() %}
     insert into intermediate.left_behind (model, merchant, moved_at)
     select distinct '{{ this.identifier }}', known.merchant, known.moved_at
-    from ({{ changed_movement_records() }}) as changed
-    inner join {{ this }} as known on changed.transaction_id = known.transaction_id
-    where known.source = 'payshack'
+    from {{ this }} as known
+    where
+        known.transaction_id = any(array({{ changed_movement_records() }}))
+        and known.source = 'payshack'
     {% else %}
     select 1
     {% endif %}

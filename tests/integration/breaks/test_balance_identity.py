@@ -1,6 +1,5 @@
 """The balance identity (R9): every reading counts, what moved no more is forgotten, and what is left over is told."""
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +8,7 @@ import dagster as dg
 from pipelines.core.postgres import connect
 from pipelines.defs.watch.balance_checks import LOOKS
 from tests.integration.breaks.conftest import START, Orders
+from tests.integration.dbt.worlds import insert_reading
 
 DAY = 24 * 60
 IDENTITY = "marts/rpt_balance_identity_daily"
@@ -24,22 +24,10 @@ class Directory:
 
     def read(self, day: float, balances: dict[str, float], *, names: dict[str, str] | None = None) -> None:
         """One reading, so many days after START. A client goes by its id where no name is given."""
-        at = START + timedelta(days=day)
         with connect(self._orders.warehouse.url) as connection:
             for client, balance in balances.items():
                 name = (names or {}).get(client, client)
-                version = f"{client} {name} {balance}"
-                connection.execute(
-                    "insert into raw.payshack_clients (record_id, content_hash, payload, observed_at, load_mode,"
-                    " load_scope, load_page, _dlt_load_id) values (%s, %s, %s, %s, 'feed', 'test', 1, 'test')"
-                    " on conflict do nothing",
-                    (client, version, json.dumps({"name": name, "balance": balance}), at),
-                )
-                connection.execute(
-                    "insert into raw.payshack_balance_snapshots (client_id, observed_at, content_hash, balance)"
-                    " values (%s, %s, %s, %s)",
-                    (client, at, version, balance),
-                )
+                insert_reading(connection, client, name, balance, START + timedelta(days=day))
 
 
 def on(orders: Orders, day: float) -> None:

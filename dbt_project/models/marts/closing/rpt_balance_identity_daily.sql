@@ -68,7 +68,7 @@ moved as (
 
 ),
 
--- What the bank has received left the provider's balance.
+-- What the bank has received left the provider's balance. A client that is not in the seed is its own project.
 settled as (
 
     select
@@ -76,11 +76,11 @@ settled as (
         affected.business_date,
         -sum(bank_lines.amount) as settlements
     from affected
-    inner join client_projects
+    left join client_projects
         on affected.merchant = client_projects.client_name
     inner join {{ ref('fct_bank_lines') }} as bank_lines
         on
-            client_projects.project = bank_lines.project
+            coalesce(client_projects.project, affected.merchant) = bank_lines.project
             and affected.business_date >= bank_lines.value_date
             and affected.opening_date < bank_lines.value_date
     where bank_lines.outcome = 'matched'
