@@ -1,55 +1,90 @@
-{# Days of a client between two snapshots of its balance; the first snapshot only opens. #}
+{# Name of a client of the directory; blank is none, as in what moved for it. #}
+{% macro client_name(payload) -%}
+    coalesce({{ blank_to_null(payload ~ " ->> 'name'") }}, {{ blank_to_null(payload ~ " ->> 'companyName'") }})
+{%- endmacro %}
+
+{#
+    Periods between the last readings of two days, for the clients and days of the CTE `touched`; the first reading only
+    opens. Clients of one name have one period, for what moved names no other. By index, one look each for closing and
+    opening: there are as many days as the platform is old, and few are touched.
+#}
 {% macro balance_periods() %}
     select
-        merchant,
-        business_date,
-        balance as closing_balance,
-        snapshot_at as closing_at,
-        changed_xid,
-        opening_balance,
-        opening_at,
-        opening_date
-    from (
-        select
-            snapshots.*,
-            lag(balance) over by_day as opening_balance,
-            lag(snapshot_at) over by_day as opening_at,
-            lag(business_date) over by_day as opening_date
+        touched.merchant,
+        touched.business_date,
+        closing.balance as closing_balance,
+        closing.snapshot_at as closing_at,
+        opening.balance as opening_balance,
+        opening.snapshot_at as opening_at,
+        opening.business_date as opening_date
+    from touched
+    cross join lateral (
+        select sum(balance) as balance, max(snapshot_at) as snapshot_at
         from {{ ref('int_balances__snapshots') }} as snapshots
-        window by_day as (partition by merchant order by business_date)
-    ) as snapshots
-    where opening_at is not null
+        where snapshots.merchant = touched.merchant and snapshots.business_date = touched.business_date
+        having count(*) > 0
+    ) as closing
+    cross join lateral (
+        select business_date, sum(balance) as balance, max(snapshot_at) as snapshot_at
+        from {{ ref('int_balances__snapshots') }} as snapshots
+        where snapshots.merchant = touched.merchant and snapshots.business_date < touched.business_date
+        group by business_date
+        order by business_date desc
+        limit 1
+    ) as opening
 {% endmacro %}
 
-{# Periods whose snapshots, movements or bank lines have changed since `this` last looked. #}
+{#
+    Clients and days whose period holds a reading, a movement or a bank line that came, changed or went since `this` last
+    looked. A reading closes its own day and opens the next one; an instant belongs to the first reading from it on.
+#}
 {% macro touched_balances() %}
-    select periods.merchant, periods.business_date
-    from ({{ balance_periods() }}) as periods
-    where
-        periods.changed_xid >= {{ processed_xid() }}
-        or exists (
-            select 1
-            from {{ ref('int_balances__snapshots') }} as opening
-            where
-                opening.merchant = periods.merchant
-                and opening.business_date = periods.opening_date
-                and opening.changed_xid >= {{ processed_xid() }}
-        )
-        or exists (
-            select 1
-            from {{ ref('fct_movements') }} as movements
-            where
-                movements.changed_xid >= {{ processed_xid() }}
-                and movements.merchant = periods.merchant
-                and movements.moved_at > periods.opening_at
-                and movements.moved_at <= periods.closing_at
-        )
-        or exists (
-            select 1
-            from raw.bank_lines as bank_lines
-            {# What a line settles can change with any other line: where there are lines, the day is looked at again. #}
-            where bank_lines.value_date > periods.opening_date and bank_lines.value_date <= periods.business_date
-        )
+    select merchant, business_date
+    from {{ ref('int_balances__snapshots') }}
+    where changed_xid >= {{ processed_xid() }}
+    union
+    select changed.merchant, following.business_date
+    from {{ ref('int_balances__snapshots') }} as changed
+    cross join lateral (
+        select later.business_date
+        from {{ ref('int_balances__snapshots') }} as later
+        where later.merchant = changed.merchant and later.business_date > changed.business_date
+        order by later.business_date
+        limit 1
+    ) as following
+    where changed.changed_xid >= {{ processed_xid() }}
+    union
+    select moved.merchant, closing.business_date
+    from (
+        select merchant, moved_at
+        from {{ ref('fct_movements') }}
+        where changed_xid >= {{ processed_xid() }} and source = 'payshack'
+        union
+        select merchant, moved_at
+        from intermediate.left_behind
+        where model = 'fct_movements' and changed_xid >= {{ processed_xid() }}
+    ) as moved
+    cross join lateral (
+        select snapshots.business_date
+        from {{ ref('int_balances__snapshots') }} as snapshots
+        where snapshots.merchant = moved.merchant and snapshots.snapshot_at >= moved.moved_at
+        order by snapshots.snapshot_at
+        limit 1
+    ) as closing
+    union
+    select closing.merchant, closing.business_date
+    from ({{ lines_near_touched_days() }}) as near_them
+    inner join {{ ref('int_bank__lines') }} as banked on near_them.bank_line_id = banked.bank_line_id
+    left join {{ ref('client_projects') }} as clients on banked.project = clients.project
+    cross join lateral (
+        select snapshots.merchant, snapshots.business_date
+        from {{ ref('int_balances__snapshots') }} as snapshots
+        where
+            snapshots.merchant = coalesce(clients.client_name, banked.project)
+            and snapshots.business_date >= banked.value_date
+        order by snapshots.business_date
+        limit 1
+    ) as closing
 {% endmacro %}
 
 {% macro drop_touched_balances() %}

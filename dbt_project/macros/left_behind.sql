@@ -1,5 +1,5 @@
 {#
-    What a changed record leaves behind: the match key, reference, project or day under which it was counted before.
+    What a changed record leaves behind: the match key, reference, project, day or instant under which it was counted before.
     Kept in a table, because the models that must look there again may fail or run later.
 #}
 
@@ -52,6 +52,23 @@
             from intermediate.int_reconciliation__compared as judged
             where judged.reconciliation_id = known.reconciliation_id
         )
+    {% else %}
+    select 1
+    {% endif %}
+{% endmacro %}
+
+{#
+    Pre-hook of fct_movements, before it drops the movements of changed records: a record may have none any more, or have
+    them at another time or client. Only balances go by them, so only PayShack's are noted.
+#}
+{% macro log_movements_left_behind() %}
+    {% if is_incremental() %}
+    insert into intermediate.left_behind (model, merchant, moved_at)
+    select distinct '{{ this.identifier }}', known.merchant, known.moved_at
+    from {{ this }} as known
+    where
+        known.transaction_id = any(array({{ changed_movement_records() }}))
+        and known.source = 'payshack'
     {% else %}
     select 1
     {% endif %}

@@ -14,12 +14,14 @@
     where changed_xid >= {{ processed_xid() }}
 {% endmacro %}
 
-{# Pre-hook: the movements of a changed record are written anew as a whole; a record may have none any more. #}
+{#
+    Pre-hook: the movements of a changed record are written anew as a whole; a record may have none any more. As an array,
+    because only then the planner always takes the index.
+#}
 {% macro drop_changed_movements() %}
     {% if is_incremental() %}
     delete from {{ this }} as known
-    using ({{ changed_movement_records() }}) as changed
-    where known.transaction_id = changed.transaction_id
+    where known.transaction_id = any(array({{ changed_movement_records() }}))
     {% else %}
     select 1
     {% endif %}

@@ -216,6 +216,18 @@ def test_preparing_again_keeps_the_key_and_the_walls(warehouse: str) -> None:
     assert row == (False, False, False, True)
 
 
+def test_a_warehouse_of_an_earlier_release_gets_what_it_lacks(warehouse: str) -> None:
+    with connect(warehouse) as owner:
+        owner.execute("alter table raw.payshack_balance_snapshots drop column loaded_xid")
+        owner.execute("alter table intermediate.left_behind drop column merchant, drop column moved_at")
+        owner.execute("insert into raw.payshack_balance_snapshots values ('c', now(), 'v', 1)")
+    prepare_warehouse(warehouse)
+    with connect(warehouse, role=TRANSFORMER) as transformer:
+        transformer.execute("insert into intermediate.left_behind (model, merchant, moved_at) values ('m', 'c', now())")
+        row = transformer.execute("select loaded_xid > 0 from raw.payshack_balance_snapshots").fetchone()
+    assert row == (True,)
+
+
 def _is_refused(connection: psycopg.Connection, statement: str) -> bool:
     """For want of a right, and for nothing else."""
     try:

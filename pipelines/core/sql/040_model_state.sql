@@ -5,7 +5,7 @@ create table if not exists intermediate.model_state (
     pending_xid bigint not null default 0        -- the same, as of the run in progress
 );
 
--- Match keys, references and days under which a row was counted before it changed.
+-- Match keys, references, days and instants under which a row was counted before it changed.
 create table if not exists intermediate.left_behind (
     model text not null,
     reconciliation_key text,
@@ -15,9 +15,22 @@ create table if not exists intermediate.left_behind (
     project text,
     flow text,
     business_date date,
+    merchant text,
+    moved_at timestamptz,
     logged_at timestamptz not null default now(),
     changed_xid bigint not null default (pg_current_xact_id()::text::bigint)
 );
+
+-- A table of an earlier release.
+do $$
+begin
+    if not exists (
+        select from pg_attribute where attrelid = 'intermediate.left_behind'::regclass and attname = 'moved_at'
+    ) then
+        alter table intermediate.left_behind add column merchant text, add column moved_at timestamptz;
+    end if;
+end
+$$;
 create index if not exists left_behind_by_xid on intermediate.left_behind (model, changed_xid);
 
 grant select, insert, update, delete on intermediate.model_state, intermediate.left_behind to psp_transformer;

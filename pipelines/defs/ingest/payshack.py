@@ -28,7 +28,7 @@ FLOWS = {
     ),
 }
 DIRECTORIES = {
-    "payshack_clients": "One row per observed version of a PayShack client, with its balance at that time.",
+    "payshack_clients": "One row per observed version of a PayShack client.",
     "payshack_resellers": "One row per observed version of a PayShack reseller.",
     "payshack_service_providers": "One row per observed version of a PayShack service provider.",
 }

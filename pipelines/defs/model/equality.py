@@ -16,7 +16,7 @@ from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.defs.model.manifest import ParsedProject
 from pipelines.defs.model.runner import only_run, run_models_holding
-from pipelines.defs.model.shadow import build_shadow, shadow_schemas
+from pipelines.defs.model.shadow import PREFIX, build_shadow, shadow_schemas
 
 # A statement or a late payment of a covered day can touch lines of many days: then the bank is left for the next night.
 BANK_HAS_MOVED = """
@@ -27,8 +27,21 @@ exists (
         and changed_xid >= current_setting('psp.shadow_began')::bigint
 )
 """
+# A reading or a movement that came meanwhile: the report writes the period of either anew.
+SNAPSHOT_HAS_MOVED = """
+snapshot_id in (
+    select snapshot_id from intermediate.int_balances__snapshots
+    where changed_xid >= current_setting('psp.shadow_began')::bigint
+)
+"""
+BALANCE_HAS_MOVED = """
+(merchant, business_date) in (
+    select merchant, business_date from marts.rpt_balance_identity_daily
+    where changed_xid >= current_setting('psp.shadow_began')::bigint
+)
+"""
 COMPARED = {
-    # mart: its key, and the rows that moved while the shadow was built
+    # model: its key, and the rows that moved while the shadow was built
     "fct_reconciliation": (
         "reconciliation_id",
         "reconciliation_key in (select reconciliation_key from intermediate.int_reconciliation__keys_changed)",
@@ -40,6 +53,8 @@ COMPARED = {
     "fct_bank_lines": ("bank_line_id", BANK_HAS_MOVED),
     "fct_bank_settlements": ("movement_id", BANK_HAS_MOVED),
     "rpt_bank_bridge_daily": ("concat_ws(' ', settlement_day, project, currency, cause)", BANK_HAS_MOVED),
+    "int_balances__snapshots": ("snapshot_id", SNAPSHOT_HAS_MOVED),
+    "rpt_balance_identity_daily": ("concat_ws(' ', business_date, merchant)", BALANCE_HAS_MOVED),
 }
 BOOKKEEPING = frozenset({"changed_xid"})
 NAMED_ROWS = 20
@@ -47,9 +62,9 @@ NAMED_ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What one mart said: rows compared, rows left out because they moved, and the keys of rows that differ."""
+    """What one model said: rows compared, rows left out because they moved, and the keys of rows that differ."""
 
-    mart: str
+    model: str
     compared: int
     moved: int
     different: int
@@ -57,7 +72,7 @@ class Comparison:
 
 
 def compare_with_rebuild(settings: Settings, project: ParsedProject) -> list[Comparison]:
-    """One comparison per mart. Raises ModelError, DatabaseError, ConflictError."""
+    """One comparison per model. Raises ModelError, DatabaseError, ConflictError."""
     url, now = database_url(settings), settings.clock()
     frozen = settings.model_copy(update={"psp_now": now})
     with only_run(url) as connection, shadow_schemas(connection):
@@ -67,29 +82,35 @@ def compare_with_rebuild(settings: Settings, project: ParsedProject) -> list[Com
                 fix="run the check again after the next feed",
             )
         connection.execute("select set_config('psp.shadow_began', pg_current_xact_id()::text, false)")
-        build_shadow(frozen, url, project, now=now, select=[f"+{mart}" for mart in COMPARED])
+        build_shadow(frozen, url, project, now=now, select=[f"+{model}" for model in COMPARED])
         run_models_holding(connection, frozen, project=project, depth="changes")
-        return [_compare(connection, mart, key, moved) for mart, (key, moved) in COMPARED.items()]
+        return [_compare(connection, model, key, moved) for model, (key, moved) in COMPARED.items()]
 
 
-def _compare(connection: psycopg.Connection, mart: str, key: str, moved: str) -> Comparison:
+def schema_of(model: str) -> str:
+    """Where the models of its layer are; its shadow is in the schema of that name, see shadow."""
+    return "intermediate" if model.startswith("int_") else "marts"
+
+
+def _compare(connection: psycopg.Connection, model: str, key: str, moved: str) -> Comparison:
+    schema = schema_of(model)
     columns = [
         name
         for (name,) in connection.execute(
             "select column_name from information_schema.columns"
-            " where table_schema = 'marts' and table_name = %s order by ordinal_position",
-            (mart,),
+            " where table_schema = %s and table_name = %s order by ordinal_position",
+            (schema, model),
         )
         if name not in BOOKKEEPING
     ]
     listed = ", ".join(columns)
     counts = connection.execute(
-        f"select count(*) filter (where not ({moved})), count(*) filter (where {moved}) from marts.{mart}".encode()
+        f"select count(*) filter (where not ({moved})), count(*) filter (where {moved}) from {schema}.{model}".encode()
     ).fetchone()
     different = connection.execute(
         f"""
-        with kept as (select {listed} from marts.{mart} where not ({moved})),
-        rebuilt as (select {listed} from shadow_marts.{mart} where not ({moved}))
+        with kept as (select {listed} from {schema}.{model} where not ({moved})),
+        rebuilt as (select {listed} from {PREFIX}{schema}.{model} where not ({moved}))
         select distinct {key}
         from ((table kept except table rebuilt) union all (table rebuilt except table kept)) as differing
         order by {key}
@@ -97,7 +118,7 @@ def _compare(connection: psycopg.Connection, mart: str, key: str, moved: str) ->
     ).fetchall()
     compared, left_out = counts or (0, 0)
     return Comparison(
-        mart=mart,
+        model=model,
         compared=compared,
         moved=left_out,
         different=len(different),

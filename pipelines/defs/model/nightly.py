@@ -1,6 +1,6 @@
 """Once a night: is what the models have kept up to date what a full rebuild would say?
 
-    nightly_equality_job -> marts/fct_reconciliation, fct_transactions, the bank's: equals_a_full_rebuild
+    nightly_equality_job -> marts/fct_reconciliation, fct_transactions, the bank's, the balances': equals_a_full_rebuild
 
 At 03:10 Indian time, when least is paid. It needs no second database: see equality. A difference is an error, since all
 numbers of the marts stand on these; the metadata of the check names the rows.
@@ -15,8 +15,19 @@ from pipelines.defs.failures import told_plainly
 from pipelines.defs.tags import BEFORE_BACKFILLS, PRIORITY
 
 CHECK = "equals_a_full_rebuild"
-MARTS = ("fct_reconciliation", "fct_transactions", "fct_bank_lines", "fct_bank_settlements", "rpt_bank_bridge_daily")
-EQUALITY = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(["marts", mart]), CHECK) for mart in MARTS))
+ASSETS = {
+    model: dg.AssetKey([schema, model])
+    for schema, model in (
+        ("marts", "fct_reconciliation"),
+        ("marts", "fct_transactions"),
+        ("marts", "fct_bank_lines"),
+        ("marts", "fct_bank_settlements"),
+        ("marts", "rpt_bank_bridge_daily"),
+        ("intermediate", "int_balances__snapshots"),
+        ("marts", "rpt_balance_identity_daily"),
+    )
+}
+EQUALITY = dg.AssetSelection.checks(*(dg.AssetCheckKey(asset, CHECK) for asset in ASSETS.values()))
 
 
 @dg.multi_asset_check(
@@ -24,10 +35,10 @@ EQUALITY = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(["marts", mar
     specs=[
         dg.AssetCheckSpec(
             name=CHECK,
-            asset=dg.AssetKey(["marts", mart]),
-            description="A full rebuild beside the mart, at the same instant, gives the same rows in every column.",
+            asset=asset,
+            description="A full rebuild beside it, at the same instant, gives the same rows in every column.",
         )
-        for mart in MARTS
+        for asset in ASSETS.values()
     ],
     can_subset=False,
 )
@@ -41,7 +52,7 @@ def nightly_equality(context: dg.AssetCheckExecutionContext) -> Iterator[dg.Asse
         settings = load_settings()
         for found in compare_with_rebuild(settings, parsed_project(settings)):
             yield dg.AssetCheckResult(
-                asset_key=dg.AssetKey(["marts", found.mart]),
+                asset_key=ASSETS[found.model],
                 check_name=CHECK,
                 passed=found.different == 0,
                 severity=dg.AssetCheckSeverity.ERROR,

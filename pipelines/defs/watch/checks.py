@@ -12,7 +12,6 @@
 Freshness policies watch that assets are renewed; these watch that what they hold is complete. They block nothing.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +19,8 @@ import dagster as dg
 import psycopg
 
 from pipelines.closing.calendar import closes_at
-from pipelines.core.postgres import TRANSFORMER, connect
-from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
-from pipelines.defs.watch.looking import Look, Looks, checks_of, warning
+from pipelines.defs.watch.looking import Look, Looks, Question, asked, checks_of, warning
 
 WATERMARK_WARN = timedelta(minutes=30)
 WATERMARK_ERROR = timedelta(hours=3)
@@ -42,16 +39,6 @@ FLOWS = ("payin", "payout")
 CLOSE_WARN = timedelta(hours=6)
 CLOSE_ERROR = timedelta(days=1)
 """A final close is somebody's morning work: a day late, the work of the next day waits for it."""
-
-Question = Callable[[psycopg.Connection, Settings], dict[str, Any]]
-
-
-def _asked(question: Question) -> Look:
-    def look(settings: Settings) -> dict[str, Any]:
-        with connect(database_url(settings), role=TRANSFORMER, application="psp-watch") as connection:
-            return question(connection, settings)
-
-    return look
 
 
 def _watermark(source: str, flow: str) -> Question:
@@ -235,7 +222,7 @@ def _looks() -> Looks:
     looks: dict[dg.AssetCheckKey, tuple[str, Look]] = {
         dg.AssetCheckKey(health, f"watermark_is_recent_{source}_{flow}"): (
             f"{source} {flow} was known complete less than {WATERMARK_WARN.seconds // 60} minutes ago.",
-            _asked(_watermark(source, flow)),
+            asked(_watermark(source, flow)),
         )
         for source in SOURCES
         for flow in FLOWS
@@ -243,20 +230,20 @@ def _looks() -> Looks:
     for source in SOURCES:
         looks[dg.AssetCheckKey(metrics, f"no_missing_business_day_{source}")] = (
             f"{source} has a payment on every business date between its first and yesterday.",
-            _asked(_days(source)),
+            asked(_days(source)),
         )
     for name, (query, share, what, told) in KEYS.items():
         looks[dg.AssetCheckKey(reconciliation, name)] = (
             f"In no project and flow more than {share:.0%} of the last {KEY_DAYS} days' records {what}.",
-            _asked(_keys(query, share, told)),
+            asked(_keys(query, share, told)),
         )
     looks[dg.AssetCheckKey(transactions, "words_are_known")] = (
         f"Every status word and every client of the last {KEY_DAYS} days is in a reviewed seed.",
-        _asked(_words),
+        asked(_words),
     )
     looks[dg.AssetCheckKey(closes, "no_final_close_is_overdue")] = (
         f"Every day with a provisional close is signed within {CLOSE_WARN.seconds // 3600} hours of when it may be.",
-        _asked(_final_closes),
+        asked(_final_closes),
     )
     return looks
 

@@ -4,15 +4,31 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+import psycopg
 
+from pipelines.core.postgres import TRANSFORMER, connect
+from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings, load_settings
 from pipelines.defs.failures import told_plainly
 
 Look = Callable[[Settings], dict[str, Any]]
 """Looks at the warehouse; returns what an AssetCheckResult needs beside its name."""
 
+Question = Callable[[psycopg.Connection, Settings], dict[str, Any]]
+"""The same for a look that only asks the database."""
+
 Looks = Mapping[dg.AssetCheckKey, tuple[str, Look]]
 """What is promised of an asset, in words, and the look that finds out."""
+
+
+def asked(question: Question) -> Look:
+    """The look that asks it, as who runs the models."""
+
+    def look(settings: Settings) -> dict[str, Any]:
+        with connect(database_url(settings), role=TRANSFORMER, application="psp-watch") as connection:
+            return question(connection, settings)
+
+    return look
 
 
 def checks_of(name: str, looks: Looks) -> dg.AssetChecksDefinition:

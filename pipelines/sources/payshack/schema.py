@@ -1,6 +1,7 @@
 """How PayShack's records are read: identity, match key, times, and what makes one untrustworthy."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from pipelines.core.money import MAX_MAGNITUDE, parse_amount, to_minor
 from pipelines.sources.common.records import (
@@ -16,6 +17,7 @@ CURRENCY = "INR"
 VOLATILE = frozenset({"callbackStatus", "callbackResponse"})
 MONEY_STATES = frozenset({"success", "refunded", "cb_refunded", "returned"})
 AMOUNT_FIELDS = ("amount", "paidAmount", "netAmount", "txnCharges", "totalCommissionAmount")
+BALANCE_FIELDS = ("balance", "walletBalance")
 
 
 def _steady(payload: Payload) -> Payload:
@@ -23,6 +25,16 @@ def _steady(payload: Payload) -> Payload:
     for name in VOLATILE:
         steady.pop(name, None)
     return steady
+
+
+def client_balance(payload: Payload) -> Decimal | None:
+    """Balance of a client, rupees: `balance`, and `walletBalance` where that holds no number. Read here alone."""
+    for name in BALANCE_FIELDS:
+        try:
+            return parse_amount(payload.get(name))
+        except ValueError:
+            continue
+    return None
 
 
 def _updated_at(payload: Payload) -> datetime | None:

@@ -126,7 +126,7 @@ class Orders:
             insert_log(connection, [LogRow(table=table, observed_at=self.now, values=values)])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def modelled_template(
     server_url: str, prepared_template: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:

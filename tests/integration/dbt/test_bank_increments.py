@@ -1,24 +1,25 @@
-"""The bank's marts follow what changed: whatever comes in which order, they end where a rebuild would.
+"""The marts of bank and balances follow what changed: whatever comes in which order, they end where a rebuild would.
 
 Forty projects of their own, each with an account, six days and few amounts and references, so that much is ambiguous:
-payments, corrections, refunds and failures arrive late, statements in any order.
+payments, corrections, refunds and failures arrive late, statements and readings of balances in any order.
 """
 
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.core.postgres import connect
 from tests.integration.dbt.conftest import Rows, Warehouse
-from tests.integration.dbt.worlds import LogRow, insert_log
+from tests.integration.dbt.worlds import LogRow, insert_log, insert_reading
 
 START = datetime(2026, 1, 10, 4, 0, tzinfo=UTC)
 NOW = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
-PROJECTS, DAYS, PAYMENTS, LINES, PORTIONS = 40, 6, 20, 14, 3
+PROJECTS, DAYS, PAYMENTS, LINES, READINGS, PORTIONS = 40, 6, 20, 14, 14, 3
 AMOUNTS = (10, 20, 30, 50)
-READ = "+rpt_bank_bridge_daily"
+READ = ("+rpt_bank_bridge_daily", "+rpt_balance_identity_daily")
 CHANGES = ("run", "--exclude", "config.materialized:view")
 BANK = ("fct_bank_dues", "fct_bank_reference_fits", "fct_bank_batch_fits", "fct_bank_lines", "fct_bank_settlements")
 
@@ -43,22 +44,39 @@ insert into raw.bank_lines (
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A client's balance, as it was read then."""
+
+    client: str
+    balance: int
+    at: datetime
+
+
+Told = LogRow | Reading | list[tuple[str, dict[str, Any]]]
+
+
 class Arrivals:
     """Everything that will be told of all projects, in a random order."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)  # noqa: S311 - invented data, not a secret
-        self._told: list[LogRow | list[tuple[str, dict[str, Any]]]] = []
+        self._told: list[Told] = []
         for project in range(PROJECTS):
             self._told += [row for number in range(PAYMENTS) for row in self._payment(project, number)]
             self._told += self._statements(project)
+            self._told += [self._reading(project) for _ in range(READINGS)]
         self._chance.shuffle(self._told)
 
-    def portions(self) -> Iterator[list[LogRow | list[tuple[str, dict[str, Any]]]]]:
+    def portions(self) -> Iterator[list[Told]]:
         """Pieces of different size."""
         size = len(self._told) // PORTIONS
         for number in range(PORTIONS):
             yield self._told[number * size :] if number == PORTIONS - 1 else self._told[number * size :][:size]
+
+    def _reading(self, project: int) -> Reading:
+        at = START + timedelta(hours=self._chance.randrange(24 * (DAYS + 2)))
+        return Reading(f"C{project}", self._chance.choice((100, 100, 100, 150)), at)
 
     def _reference(self, project: int) -> str:
         return f"{project:06d}{self._chance.randrange(PAYMENTS):06d}"
@@ -122,12 +140,12 @@ class Arrivals:
 
 def bank(warehouse: Warehouse) -> dict[str, Rows]:
     found = warehouse.marts()
-    return {name: found[name] for name in (*BANK, "rpt_bank_bridge_daily")}
+    return {name: found[name] for name in (*BANK, "rpt_bank_bridge_daily", "rpt_balance_identity_daily")}
 
 
 def run(warehouse: Warehouse, *arguments: str) -> None:
     """What the bank's marts are made of, and nothing else."""
-    outcome = warehouse.invoke(NOW, [*arguments, "--select", READ])
+    outcome = warehouse.invoke(NOW, [*arguments, "--select", *READ])
     assert outcome.success, outcome.exception or [result.message for result in outcome.result if result.message]
 
 
@@ -138,12 +156,14 @@ def test_what_is_told_in_pieces_ends_where_a_rebuild_does(dbt_warehouse: Warehou
     for portion in Arrivals(1).portions():
         with connect(warehouse.url) as connection:
             insert_log(connection, [item for item in portion if isinstance(item, LogRow)])
+            for read in (item for item in portion if isinstance(item, Reading)):
+                insert_reading(connection, read.client, read.client, read.balance, read.at)
             for item in portion:
                 for statement, values in item if isinstance(item, list) else ():
                     connection.execute(statement.encode(), values)
         run(warehouse, *CHANGES)
     kept = bank(warehouse)
-    warehouse.rebuild(NOW, READ)
+    warehouse.rebuild(NOW, *READ)
     for name, rows in bank(warehouse).items():
         told, expected = set(map(repr, kept[name])), set(map(repr, rows))
         assert (told - expected, expected - told) == (set(), set()), name
@@ -153,6 +173,9 @@ def test_what_is_told_in_pieces_ends_where_a_rebuild_does(dbt_warehouse: Warehou
     assert found >= {("missing_provider", None), ("other_debit", None)}
     residuals = warehouse.query("select distinct amount from marts.rpt_bank_bridge_daily where cause = 'residual'")
     assert [row["amount"] for row in residuals] == [0]
+    filled = "select count(*) filter (where {0} <> 0) as n from marts.rpt_balance_identity_daily"
+    for figure in ("payins", "fees", "returned", "settlements", "residual"):
+        assert warehouse.query(filled.format(figure))[0]["n"] > 20, figure
     # And a run without news writes nothing.
     before = warehouse.query("select max(changed_xid) as xid from intermediate.left_behind where model ~ 'bank'")
     run(warehouse, *CHANGES)

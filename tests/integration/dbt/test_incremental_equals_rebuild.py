@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipelines.core.postgres import connect
 from tests.integration.dbt.conftest import Rows, Warehouse
-from tests.integration.dbt.worlds import World, insert_log, insert_quarantine
+from tests.integration.dbt.worlds import CLIENTS, World, insert_log, insert_quarantine, insert_reading
 
 START = datetime(2026, 1, 10, 11, 0, tzinfo=UTC)
 LENGTH = timedelta(days=4)
@@ -40,6 +40,16 @@ class Arrivals:
         self._log = [row for row in self._log if row not in arrived]
         self._move_quarantine()
         self._move_watermarks()
+        self._read_balances()
+
+    def _read_balances(self) -> None:
+        """Of some clients, at instants of the past, too; names are changed."""
+        with connect(self._warehouse.url) as connection:
+            for _ in range(30):
+                number = self._chance.randrange(len(set(CLIENTS)))
+                name = sorted(set(CLIENTS))[number if self._chance.random() < 0.9 else 0]
+                at = START + (self.now - START) * self._chance.random()
+                insert_reading(connection, f"client {number}", name, self._chance.choice((0, 500, 500)), at)
 
     def _move_quarantine(self) -> None:
         with connect(self._warehouse.url) as connection:

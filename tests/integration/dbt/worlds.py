@@ -188,3 +188,18 @@ def insert_quarantine(connection: psycopg.Connection, number: int, row: Quaranti
         " values (%s, %s, %s, 'inexact_amount', '', %s, 'feed', 'world', 1, 'world')",
         (row.table, row.order_key, f"q{number}", row.observed_at),
     )
+
+
+def insert_reading(connection: psycopg.Connection, client: str, name: str, balance: float, at: datetime) -> None:
+    """Commit one client of one reading of PayShack's directory."""
+    version = f"{name} {balance}"
+    connection.execute(
+        "insert into raw.payshack_clients (record_id, content_hash, payload, observed_at, load_mode, load_scope,"
+        " load_page, _dlt_load_id) values (%s, %s, %s, %s, 'feed', 'world', 1, 'world') on conflict do nothing",
+        (client, version, json.dumps({"name": name, "balance": balance}), at),
+    )
+    connection.execute(
+        "insert into raw.payshack_balance_snapshots (client_id, observed_at, content_hash, balance)"
+        " values (%s, %s, %s, %s) on conflict do nothing",
+        (client, at, version, balance),
+    )

@@ -332,20 +332,27 @@ def test_a_session_that_expires_in_the_middle_of_a_load_goes_unnoticed(
     assert count(db, "payshack_payouts") == 120
 
 
-def test_balances_are_kept_whenever_they_move(
+def test_balances_are_kept_whenever_they_are_read(
     start_sandbox: Start, settings_of: Callable[..., Settings], db: psycopg.Connection
 ) -> None:
     sandbox = start_sandbox()
-    for minute, balance in enumerate(["12.50", "13.00", "12.50", "n/a"]):
+    read = ["12.50", "13.00", "12.50", "12.50", "n/a"]
+    for minute, balance in enumerate(read):
         sandbox.world.balance = balance
         load_payshack_feed(settings_of(sandbox, PSP_NOW=(NOW + timedelta(minutes=minute)).isoformat()))
-    assert count(db, "payshack_clients") == 9, "a balance that comes back is no new version"
+    assert count(db, "payshack_clients") == 9, "a balance that stands still or comes back is no new version"
     snapshots = db.execute(
-        "select balance, observed_at from raw.payshack_balance_snapshots where client_id = 'clients-0'"
-        " order by observed_at"
+        "select snapshots.balance, snapshots.observed_at, clients.payload ->> 'balance', snapshots.loaded_xid"
+        " from raw.payshack_balance_snapshots as snapshots inner join raw.payshack_clients as clients"
+        " on clients.record_id = snapshots.client_id and clients.content_hash = snapshots.content_hash"
+        " where snapshots.client_id = 'clients-0' order by snapshots.observed_at"
     ).fetchall()
-    assert [balance for balance, _ in snapshots] == [Decimal("12.50"), Decimal("13.00"), Decimal("12.50"), None]
-    assert [at for _, at in snapshots] == [NOW + timedelta(minutes=minute) for minute in range(4)]
+    amounts = [*map(Decimal, read[:4]), None]
+    assert [(balance, at, said) for balance, at, said, _ in snapshots] == [
+        (balance, NOW + timedelta(minutes=minute), said)
+        for minute, (balance, said) in enumerate(zip(amounts, read, strict=True))
+    ]
+    assert len({xid for *_, xid in snapshots}) == len(read), "each reading is news to the models"
 
 
 def test_news_is_a_newer_record_or_another_number_of_them(

@@ -84,6 +84,8 @@ def test_lineage_joins_the_raw_assets_with_the_models(repository: Any) -> None:
     assert "raw/payshack_payins" in parents("staging/stg_payshack__payin_versions")
     assert "raw/payshack_payouts" in parents("staging/stg_payshack__payout_versions")
     assert "raw/payshack_clients" in parents("staging/stg_payshack__clients")
+    assert parents("raw/payshack_balance_snapshots") == {"raw/payshack_clients"}
+    assert "raw/payshack_balance_snapshots" in parents("intermediate/int_balances__snapshots")
     assert "raw/source_watermarks" in parents("marts/rpt_source_health")
     assert parents("raw/source_watermarks") == {"raw/vima_operations", "raw/payshack_payins", "raw/payshack_payouts"}
     assert "marts/fct_reconciliation" in parents("publish/freshness")
@@ -103,6 +105,7 @@ def test_keys_mirror_the_warehouse(repository: Any) -> None:
         "payshack_payins",
         "payshack_payouts",
         "payshack_clients",
+        "payshack_balance_snapshots",
         "payshack_resellers",
         "payshack_service_providers",
         "quarantine",
@@ -148,6 +151,10 @@ def test_dbt_tests_and_our_own_looks_are_asset_checks(repository: Any) -> None:
     }
     assert ("marts/fct_transactions", "words_are_known") in checks
     assert ("marts/rpt_day_closes", "no_final_close_is_overdue") in checks
+    identity = {name for asset, name in checks if asset == "marts/rpt_balance_identity_daily"}
+    assert identity >= {"balances_follow_from_movements", "balances_are_read", "equals_a_full_rebuild"}
+    assert ("intermediate/int_balances__snapshots", "equals_a_full_rebuild") in checks
+    assert {("raw/payshack_payins", "signs_are_as_read"), ("raw/payshack_payouts", "signs_are_as_read")} <= checks
     for table in ("vima_operations", "payshack_payins", "payshack_payouts"):
         assert {(f"raw/{table}", "source_total_equals_raw"), (f"raw/{table}", "schema_has_not_drifted")} <= checks
 

@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from pipelines.sources.common.records import Provenance, build_page, parse_payload
-from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS
+from pipelines.sources.payshack.schema import DIRECTORY_SPECS, TRANSACTIONS, client_balance
 from pipelines.sources.vima.schema import OPERATIONS, order_number
 
 SEEN = Provenance(observed_at=datetime(2026, 1, 15, tzinfo=UTC), load_mode="feed", load_scope="x", load_page=1)
@@ -155,3 +156,21 @@ def test_a_balance_is_a_version_of_a_client() -> None:
     assert one["record_id"] == other["record_id"] == "C1"
     assert one["content_hash"] != other["content_hash"]
     assert one["quarantine_reason"] is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "balance"),
+    [
+        ({"balance": "100.50"}, "100.50"),
+        ({"walletBalance": -3}, "-3"),
+        ({"balance": 12.5, "walletBalance": 90}, "12.5"),
+        ({"balance": 0, "walletBalance": 90}, "0"),
+        ({"balance": None, "walletBalance": "90"}, "90"),
+        ({"balance": "n/a", "walletBalance": " 1e3 "}, "1000"),
+        ({"balance": "1,000.00", "walletBalance": True}, None),
+        ({}, None),
+    ],
+)
+def test_a_client_has_one_balance(fields: dict[str, Any], balance: str | None) -> None:
+    payload = parse_payload(json.dumps(fields).encode())
+    assert client_balance(payload) == (None if balance is None else Decimal(balance))

@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook=["{{ note_pending() }}", "{{ drop_changed_movements() }}"],
+        pre_hook=["{{ note_pending() }}", "{{ log_movements_left_behind() }}", "{{ drop_changed_movements() }}"],
         post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['transaction_id']},

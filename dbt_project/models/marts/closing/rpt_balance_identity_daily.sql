@@ -6,36 +6,32 @@
         pre_hook=["{{ note_pending() }}", "{{ drop_touched_balances() }}"],
         post_hook="{{ note_processed() }}",
         indexes=[
-            {'columns': ['merchant', 'opening_at', 'closing_at']},
+            {'columns': ['changed_xid']},
         ],
     )
 }}
 
+-- depends_on: {{ ref('int_bank__lines') }}
+
 with
 
--- A day runs from the last snapshot of the day before that has one to its own last.
-periods as (
-
-    {{ balance_periods() }}
-
-),
-
-{% if is_incremental() %}
 touched as (
 
+    {% if is_incremental() %}
     {{ touched_balances() }}
+    {% else %}
+    select distinct
+        merchant,
+        business_date
+    from {{ ref('int_balances__snapshots') }}
+    {% endif %}
 
 ),
 
-{% endif %}
+-- A day runs from the last snapshot of the day before that has one to its own last.
 affected as (
 
-    select periods.*
-    from periods
-    {% if is_incremental() %}
-    inner join touched
-        on periods.merchant = touched.merchant and periods.business_date = touched.business_date
-    {% endif %}
+    {{ balance_periods() }}
 
 ),
 
@@ -55,19 +51,24 @@ moved as (
         sum(movements.amount) filter (where movements.kind <> 'payment') as returned,
         -sum(records.fee) filter (where movements.kind = 'payment') as fees
     from affected
-    inner join {{ ref('fct_movements') }} as movements
-        on
-            affected.merchant = movements.merchant
-            and affected.opening_at < movements.moved_at
-            and affected.closing_at >= movements.moved_at
+    {# Period by period through the index: the planner cannot know how few there are, and would read the history instead. #}
+    cross join lateral (
+        select within.*
+        from {{ ref('fct_movements') }} as within
+        where
+            within.merchant = affected.merchant
+            and within.moved_at > affected.opening_at
+            and within.moved_at <= affected.closing_at
+            and within.source = 'payshack'
+        offset 0
+    ) as movements
     inner join {{ ref('fct_transactions') }} as records
         on movements.transaction_id = records.transaction_id
-    where movements.source = 'payshack'
     group by affected.merchant, affected.business_date
 
 ),
 
--- What the bank has received left the provider's balance.
+-- What the bank has received left the provider's balance. A client that is not in the seed is its own project.
 settled as (
 
     select
@@ -75,11 +76,11 @@ settled as (
         affected.business_date,
         -sum(bank_lines.amount) as settlements
     from affected
-    inner join client_projects
+    left join client_projects
         on affected.merchant = client_projects.client_name
     inner join {{ ref('fct_bank_lines') }} as bank_lines
         on
-            client_projects.project = bank_lines.project
+            coalesce(client_projects.project, affected.merchant) = bank_lines.project
             and affected.business_date >= bank_lines.value_date
             and affected.opening_date < bank_lines.value_date
     where bank_lines.outcome = 'matched'
@@ -145,5 +146,6 @@ select
     trim_scale(
         closing_balance - opening_balance - payins - payouts - fees - returned - settlements - adjustments
     ) as residual,
-    closing_balance - opening_balance - payins - payouts - fees - returned - settlements - adjustments <> 0 as is_alert
+    closing_balance - opening_balance - payins - payouts - fees - returned - settlements - adjustments <> 0 as is_alert,
+    {{ current_xid() }} as changed_xid
 from summed

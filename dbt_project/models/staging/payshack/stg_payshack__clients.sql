@@ -1,4 +1,10 @@
-with
+with recursive
+
+snapshots as (
+
+    select * from {{ source('raw', 'payshack_balance_snapshots') }}
+
+),
 
 versions as (
 
@@ -6,23 +12,43 @@ versions as (
 
 ),
 
-newest as (
+-- From client to client through the index: each has as many readings as the platform has made.
+clients as (
 
-    select distinct on (record_id) *
-    from versions
-    order by record_id asc, observed_at desc
+    select min(client_id) as client_id
+    from snapshots
+    union all
+    select
+        (
+            select min(snapshots.client_id)
+            from snapshots
+            where snapshots.client_id > clients.client_id
+        ) as client_id
+    from clients
+    where clients.client_id is not null
 
 )
 
 select
-    record_id as client_id,
-    coalesce(payload ->> 'name', payload ->> 'companyName') as client_name,
-    coalesce(
-        {{ exact_numeric("payload ->> 'walletBalance'") }},
-        {{ exact_numeric("payload ->> 'balance'") }}
-    ) as balance,
+    clients.client_id,
+    {{ client_name('versions.payload') }} as client_name,
+    newest.balance,
     'INR' as currency,
-    payload ->> 'status' as status_raw,
-    source_created_at as created_at,
-    observed_at
-from newest
+    versions.payload ->> 'status' as status_raw,
+    versions.source_created_at as created_at,
+    newest.observed_at
+from clients
+cross join lateral (
+    select
+        snapshots.content_hash,
+        trim_scale(snapshots.balance) as balance,
+        snapshots.observed_at
+    from snapshots
+    where snapshots.client_id = clients.client_id
+    order by snapshots.observed_at desc
+    limit 1
+) as newest
+left join versions
+    on
+        clients.client_id = versions.record_id
+        and newest.content_hash = versions.content_hash
