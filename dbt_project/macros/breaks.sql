@@ -57,6 +57,7 @@
             then 'late_arrival'
         when
             {{ row }}.is_settled
+            and coalesce({{ row }}.vima_effect, 0) = coalesce({{ row }}.payshack_effect, 0)
             and (
                 'auto_reversed' = any({{ row }}.reasons)
                 or (

@@ -60,7 +60,8 @@ clocked as (
         tat.penalty_per_day,
         tat.penalty_currency,
         case
-            when reasons.has_dispute_clock
+            -- The claim runs whatever else is wrong with the row: a missing side, a missing key.
+            when reasons.has_dispute_clock or timed.chargeback_at is not null
                 then coalesce(timed.chargeback_at, timed.opened_at) + make_interval(days => dispute.calendar_days)
         end as dispute_due_at
     from timed

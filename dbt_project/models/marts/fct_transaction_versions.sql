@@ -5,7 +5,11 @@
         on_schema_change='fail',
         group='transactions',
         pre_hook="{{ note_pending() }}",
-        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        post_hook=[
+            "{{ note_processed() }}",
+            "{{ index_unmapped_versions() }}",
+            "{{ analyze_when_rebuilt() }}",
+        ],
         indexes=[
             {'columns': ['transaction_id']},
             {'columns': ['observed_at']},

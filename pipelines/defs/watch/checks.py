@@ -2,7 +2,7 @@
 
     rpt_source_health   watermark_is_recent_<source>_<flow>  how long ago the source was last known complete
     rpt_metrics_daily   no_missing_business_day_<source>     a day between the first and yesterday without one payment
-    fct_transactions    words_are_known                      status words and clients that no reviewed seed maps
+    fct_transactions    words_are_known                      status words that were read, clients: in no reviewed seed
     fct_reconciliation  keys_are_present                     recent records without a match key
                         keys_are_unique                      recent records whose key others of that side have, too
                         keys_do_not_collide                  recent rows whose key belongs to another payment
@@ -12,7 +12,7 @@
 Freshness policies watch that assets are renewed; these watch that what they hold is complete. They block nothing.
 """
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import dagster as dg
@@ -158,23 +158,25 @@ def _keys(query: str, share: float, told: str) -> Question:
 
 
 UNKNOWN = """
-select source, what, word, count(*)
+select source, 'status' as what, coalesce(status_raw, 'none') as word, count(distinct transaction_id) as records
+from marts.fct_transaction_versions
+where status = 'unmapped' and observed_at >= %(since_at)s
+group by source, word
+union all
+select source, 'client', project, count(*)
 from marts.fct_transactions
-cross join lateral (
-    select 'status' as what, coalesce(status_raw, 'none') as word where status = 'unmapped'
-    union all
-    select 'client', project where is_client_unmapped
-) as unknown
-where business_date >= %(since)s
-group by source, what, word
-order by count(*) desc, source, what, word
+where is_client_unmapped and business_date >= %(since)s
+group by source, project
+order by records desc, source, what, word
 """
+"""Words by version: one that comes after a success never becomes the current state (R12.10), and means something."""
 
 
 def _words(connection: psycopg.Connection, settings: Settings) -> dict[str, Any]:
     """What U and an unknown client ask for (R2, R12.11): the owners of the data have to say what it means."""
     since = settings.clock().astimezone(settings.business_zone).date() - timedelta(days=KEY_DAYS)
-    rows = connection.execute(UNKNOWN.encode(), {"since": since}).fetchall()
+    since_at = datetime.combine(since, time.min, settings.business_zone)
+    rows = connection.execute(UNKNOWN.encode(), {"since": since, "since_at": since_at}).fetchall()
     unknown = {f"{source} {what} {word}": records for source, what, word, records in rows}
     metadata = {"since": since.isoformat(), "unknown": dict(list(unknown.items())[:NAMED_GROUPS])}
     if not unknown:

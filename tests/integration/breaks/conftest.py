@@ -38,7 +38,16 @@ class Orders:
         """The stopped clock of the next model run."""
         return START + timedelta(minutes=self.minute)
 
-    def vima(self, key: str, status: str, amount: float = 500, *, record: str | None = None, flow: str = "in") -> None:
+    def vima(
+        self,
+        key: str,
+        status: str,
+        amount: float = 500,
+        *,
+        record: str | None = None,
+        flow: str = "in",
+        utr: str | None = None,
+    ) -> None:
         """A version of Vima's record of an order, read now."""
         payload = {
             "project": "91game",
@@ -46,13 +55,22 @@ class Orders:
             "complete_amount": amount,
             "complete_currency": "INR",
             "create_params": {"method": f"payment.{flow}"},
+            "payment_custom_data": {"utr": utr},
         }
         self._insert("vima_operations", record or f"v{key}", key, payload)
 
     def payshack(
-        self, key: str, status: str, amount: float = 500, *, record: str | None = None, out: bool = False, **more: Any
+        self,
+        key: str | None,
+        status: str,
+        amount: float = 500,
+        *,
+        record: str | None = None,
+        out: bool = False,
+        updated: float | None = None,
+        **more: Any,
     ) -> None:
-        """A version of PayShack's record of an order, read now."""
+        """A version of PayShack's record of an order, read now; `updated` is PayShack's own minute, if another."""
         record = record or f"p{key}"
         payload = {
             "clientName": "91G_TECH_PVT_LTD",
@@ -62,7 +80,7 @@ class Orders:
             "utr": f"u{record}",
             "transactionType": "UPI_INTENT",
         } | more
-        self._insert("payshack_payouts" if out else "payshack_payins", record, key, payload)
+        self._insert("payshack_payouts" if out else "payshack_payins", record, key, payload, updated)
 
     def run(self, minute: float | None = None, *, complete: bool = True) -> None:
         """The models at `minute`, with both sources complete up to it unless told otherwise."""
@@ -105,7 +123,9 @@ class Orders:
         )
         return [(row["action"], row["to_state"], row["cause"]) for row in rows]
 
-    def _insert(self, table: str, record: str, key: str | None, payload: dict[str, Any]) -> None:
+    def _insert(
+        self, table: str, record: str, key: str | None, payload: dict[str, Any], updated: float | None = None
+    ) -> None:
         version = self._versions[table, record] = self._versions.get((table, record), 0) + 1
         created = self._made.setdefault((table, record), self.now)
         values = {
@@ -114,7 +134,7 @@ class Orders:
             "order_key": key,
             "source_order": version,
             "source_created_at": created,
-            "source_updated_at": self.now,
+            "source_updated_at": self.now if updated is None else START + timedelta(minutes=updated),
             "payload": json.dumps(payload),
             "observed_at": self.now,
             "load_mode": "feed",

@@ -11,6 +11,7 @@ from pipelines.breaks.ledger import Break
 from pipelines.breaks.verification import verify
 from pipelines.core.errors import ModelError
 from pipelines.core.postgres import connect
+from pipelines.defs.watch.checks import LOOKS
 from tests.integration.breaks.conftest import START, Orders
 
 
@@ -164,11 +165,16 @@ def test_time_alone_closes_nothing_and_names_are_of_orders_and_families(orders: 
     orders.payshack("extra", "Success", record="e1")
     orders.payshack("extra", "Success", record="e2")
     orders.vima("extra", "success")
+    orders.vima("swaps", "user_input_required", record="first")
+    orders.payshack("swaps", "Failed", transactionType="UPI_COLLECT")
+    orders.minute = 10
+    orders.vima("swaps", "user_input_required", record="second")
     orders.run(20)
-    assert orders.only("waits")["severity"] == "low"
+    assert {orders.only(key)["severity"] for key in ("waits", "swaps")} == {"low"}
     extra = orders.only("extra")
     assert (extra["reason"], extra["severity"], extra["outcome"]) == ("duplicate_success", "critical", "missing_vima")
     orders.run(31)
+    assert orders.only("swaps")["vima_transaction_id"] == "vima:second"
     lapsed = orders.only("waits")
     assert (lapsed["state"], lapsed["is_lapsed"], lapsed["outcome"]) == ("open", True, "matched")
     assert (lapsed["reason"], lapsed["value_at_risk"]) == ("status_lag", 0)
@@ -177,6 +183,10 @@ def test_time_alone_closes_nothing_and_names_are_of_orders_and_families(orders: 
     orders.payshack("twice", "Success", 499)
     orders.vima("again", "fail", record="v1")
     orders.run(41)
+    swapped = orders.only("swaps")
+    # The first record is the nearer one again, and has said nothing since it made the break.
+    assert (swapped["vima_transaction_id"], swapped["outcome"]) == ("vima:first", "matched")
+    assert (swapped["state"], swapped["is_lapsed"]) == ("open", True)
     assert orders.only("waits")["close_cause"] == "status_caught_up"
     twice = {row["reason_family"]: row for row in orders.breaks("twice")}
     assert (twice["presence"]["state"], twice["presence"]["close_cause"]) == ("auto_resolved", "late_arrival")
@@ -189,6 +199,133 @@ def test_time_alone_closes_nothing_and_names_are_of_orders_and_families(orders: 
     generations = [(row["generation"], row["state"]) for row in orders.breaks("again")]
     assert generations == [(1, "auto_resolved"), (2, "open")]
     assert len({row["break_id"].split("-")[0] for row in orders.breaks("again")}) == 1
+
+
+DAY = 24 * 60
+
+
+def test_evidence_is_what_was_said_of_states_amounts_and_references(orders: Orders) -> None:
+    """What is news to decisions, forced matches and clocks, also over a release with another formula of evidence."""
+    for key in ("amount", "refund", "provider", "said", "fee"):
+        orders.vima(key, "success")
+        orders.payshack(key, *("Success",) if key == "refund" else ("Failed",), spTxnId="one", refundAmount=100)
+    # A pair by reference goes by Vima's key; what PayShack says comes under its own.
+    orders.vima("pair", "success", utr="U1")
+    orders.payshack("its own", "Success", 400, utr="U1")
+    orders.vima("large", "success", 5000)
+    for half in ("refunded", "reduced", "claimed", "known"):
+        orders.vima(f"m {half}", "success", utr="U2" if half == "known" else None)
+        orders.payshack(f"y {half}", "Success")
+    orders.vima("m unknown", "success")
+    orders.payshack("y unknown", "Success", utr="U3")
+    orders.vima("claim", "success")
+    for key, record in (("claim", "c1"), ("orphan", "c2"), (None, "c3")):
+        orders.payshack(key, "Cb_Refunded", record=record)
+    orders.vima("returned", "success", flow="out")
+    orders.payshack("returned", "PENDING", out=True)
+    orders.vima("word", "success")
+    orders.payshack("word", "Success")
+    orders.run(DAY + 30)
+    decide = Decisions(orders)
+    for key in ("amount", "refund", "provider", "said", "fee", "pair"):
+        decide.explain(key)
+    decide.act(actions.write_off, "large", reason_code="goodwill", text="gone")
+    forced = ("refunded", "reduced", "claimed", "known", "unknown")
+    for half in forced:
+        decide.match(f"m {half}", f"y {half}")
+
+    before = {row["break_id"]: (row["state"], row["proposal"], row["exposure"]) for row in orders.breaks()}
+    assert before[orders.only("large")["break_id"]][1] == "write_off"
+    note_by_the_formula_before(orders)
+    orders.warehouse.rebuild(orders.now, "int_breaks__evaluated", "int_breaks__transitions")
+    assert {row["break_id"]: (row["state"], row["proposal"], row["exposure"]) for row in orders.breaks()} == before
+    noted = {row["order_key"] for row in orders.breaks() if row["evidence_hash"].startswith("2:")}
+    assert noted == {row["order_key"] for row in orders.breaks()} - {"large"}
+
+    orders.minute = DAY + 40
+    said = {"spTxnId": "one", "refundAmount": 100}
+    orders.payshack("amount", "Failed", 400, **said)
+    orders.payshack("refund", "Success", **said | {"refundAmount": 900})
+    orders.payshack("provider", "Failed", **said | {"spTxnId": "another"})
+    orders.payshack("said", "Failed", **said, remarks="seen again")
+    orders.payshack("fee", "Failed", **said, totalCommissionAmount=2)
+    orders.payshack("y refunded", "Refunded")
+    orders.payshack("y reduced", "Success", 400)
+    orders.payshack("y claimed", "Cb_Refunded")
+    orders.payshack("claim", "Cb_Refunded", record="c1", remarks="seen again")
+    orders.payshack("returned", "SUCCESS", out=True)
+    orders.payshack("word", "Reversed by bank")
+    # Told late, and within reach of their counterparts.
+    orders.minute = 20
+    orders.payshack("came", "Success", record="true1", utr="U2")
+    orders.vima("came too", "success", record="true2", utr="U3")
+    orders.run(DAY + 41)
+    states = {key: orders.only(key)["state"] for key in ("amount", "refund", "provider", "said", "fee")}
+    assert states == {
+        **dict.fromkeys(("amount", "provider"), "reopened"),
+        # Its 24 hours run anew from the larger refund.
+        **dict.fromkeys(("refund", "said", "fee"), "explained"),
+    }
+    undone, data = ("reopened", "reopened", "forced_match_undone"), ("reopened", "reopened", "data_changed")
+    true = [("reopened", "reopened", "true_counterpart"), ("resolved", "auto_resolved", "late_arrival")]
+    ends = {half: (orders.story(f"m {half}")[3:], orders.story(f"y {half}")[3:]) for half in forced}
+    assert ends == {
+        "refunded": ([undone], [data, ("resolved", "auto_resolved", "net_zero")]),
+        "reduced": ([undone], [data]),
+        "claimed": ([undone], [data]),
+        "known": (true, [undone]),
+        "unknown": ([undone], true),
+    }
+    claims = {"c1": 0, "c2": 0, "c3": 0, "py claimed": DAY + 40}
+    assert minutes_of_claims(orders) == claims
+    assert orders.only("returned")["close_cause"] == "status_caught_up"
+    # The success stands (R12.10); the word after it is told to those who own the data.
+    assert orders.warehouse.query("select status from marts.fct_transactions where order_key = 'word'") == []
+    assert unknown_words(orders, after=timedelta(days=6)) == {"payshack status Reversed by bank": 1}
+    assert unknown_words(orders, after=timedelta(days=9)) == {}
+
+    orders.minute = DAY + 50
+    orders.payshack("returned", "returned", out=True)
+    orders.payshack("its own", "Success", 400, utr="U1", spTxnId="another")
+    orders.payshack("orphan", "Cb_Refunded", record="c2", remarks="read late", updated=-30)
+    orders.run(2 * DAY + 51)
+    assert orders.only("pair")["state"] == "reopened"
+    assert minutes_of_claims(orders) == claims | {"c2": -30}
+    assert orders.story("returned")[-1] == ("reopened", "reopened", "data_changed")
+    grown = orders.only("refund")
+    assert (grown["state"], grown["severity"], grown["exposure"]) == ("reopened", "critical", 900)
+    assert orders.only("large")["proposal"] == "write_off"
+
+
+def note_by_the_formula_before(orders: Orders) -> None:
+    """Every event as a release would have left it that knew the legs' evidence only, and less of it."""
+    orders.warehouse.rebuild(orders.now, "int_breaks__evaluated")
+    orders.warehouse.query(
+        "alter table breaks.events disable trigger user;"
+        "update breaks.events as event set evidence_hash = evaluated.former_evidence_hash"
+        " from breaks.state, intermediate.int_breaks__evaluated as evaluated"
+        " where event.break_id = state.break_id and state.reconciliation_id = evaluated.reconciliation_id"
+        " and event.evidence_hash is not null;"
+        "alter table breaks.events enable trigger user;"
+        "delete from breaks.state; insert into breaks.state select * from breaks.folded"
+    )
+
+
+def minutes_of_claims(orders: Orders) -> dict[str, float]:
+    """From when the dispute clock of a PayShack record runs."""
+    found = [row for row in orders.breaks() if row["dispute_due_at"]]
+    started = {row["payshack_transaction_id"]: row["dispute_due_at"] - START - timedelta(days=45) for row in found}
+    return {name.rsplit(":", 1)[1]: at.total_seconds() / 60 for name, at in started.items()}
+
+
+def unknown_words(orders: Orders, *, after: timedelta) -> dict[str, int]:
+    """What the look at unmapped words tells the owners of the data, so long after the present minute."""
+    look = next(look for key, (_, look) in LOOKS.items() if key.name == "words_are_known")
+    settings = orders.warehouse.make_settings(
+        PSP_DATABASE_URL=orders.warehouse.url, PSP_NOW=(orders.now + after).isoformat()
+    )
+    unknown: dict[str, int] = look(settings)["metadata"]["unknown"]
+    return unknown
 
 
 def test_a_run_that_breaks_off_loses_nothing_and_doubles_nothing(orders: Orders) -> None:

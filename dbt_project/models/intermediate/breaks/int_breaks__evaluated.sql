@@ -24,6 +24,12 @@ records as not materialized (
 
 ),
 
+versions as not materialized (
+
+    select * from {{ ref('fct_transaction_versions') }}
+
+),
+
 states as not materialized (
 
     select * from {{ source('breaks', 'state') }}
@@ -53,6 +59,8 @@ touched as (
     select reconciliation_key
     from records
     where changed_xid >= {{ processed_xid('int_breaks__transitions') }}
+    union
+    {{ keys_touched_from_afar() }}
     union
     select reconciliation_key
     from intermediate.left_behind
@@ -166,34 +174,9 @@ weighed as (
         vima.first_seen_at as vima_first_seen_at,
         payshack.first_seen_at as payshack_first_seen_at,
         greatest(vima.observed_at, payshack.observed_at) as observed_at,
-        case
-            when 'C' in (vima.status_class, payshack.status_class)
-                then
-                    coalesce(
-                        case when payshack.status_class = 'C' then payshack.updated_at end,
-                        case when vima.status_class = 'C' then vima.updated_at end
-                    )
-        end as chargeback_at,
-        md5(
-            jsonb_build_array(
-                vima.transaction_id,
-                vima.status_class,
-                vima.status_raw,
-                trim_scale(vima.amount),
-                trim_scale(vima.paid_amount),
-                vima.currency,
-                vima.utr,
-                vima.rrn,
-                payshack.transaction_id,
-                payshack.status_class,
-                payshack.status_raw,
-                trim_scale(payshack.amount),
-                trim_scale(payshack.paid_amount),
-                payshack.currency,
-                payshack.utr,
-                payshack.rrn
-            )::text
-        ) as evidence_hash
+        chargebacks.chargeback_at,
+        {{ evidence_hash('records_of_the_row.records_hash') }} as evidence_hash,
+        {{ former_evidence_hash() }} as former_evidence_hash
     from verdicts
     left join records as vima
         on verdicts.vima_transaction_id = vima.transaction_id
@@ -210,6 +193,8 @@ weighed as (
         order by listed.place asc
         limit 1
     ) as causes on true
+    {{ join_first_chargeback() }}
+    {{ join_records_of_the_row() }}
 
 )
 
@@ -251,11 +236,14 @@ select
     weighed.payshack_amount,
     weighed.currency,
     weighed.payshack_currency,
+    weighed.vima_effect,
+    weighed.payshack_effect,
     weighed.vima_first_seen_at,
     weighed.payshack_first_seen_at,
     weighed.observed_at,
     weighed.event_at,
     weighed.evidence_hash,
+    weighed.former_evidence_hash,
     case
         when not weighed.is_gone
             then

@@ -42,16 +42,14 @@ newest as (
 
 ),
 
--- Forced matches of which the counterpart that was missing has come.
+-- Halves of forced matches that are no longer what was matched: the other half must not stay closed by them.
 refuted as (
 
-    select
-        states.break_id,
-        states.partner_break_id
+    select states.break_id
     from states
     inner join evaluated
         on states.reconciliation_id = evaluated.reconciliation_id
-    where states.state = 'force_matched' and {{ side_has_come('states', 'evaluated') }}
+    where states.state = 'force_matched' and {{ has_fallen('states', 'evaluated') }}
 
 ),
 
@@ -65,6 +63,8 @@ breaks_now as (
         newest.state as known_state,
         coalesce(newest.last_event_number, 0) as known_number,
         newest.decision_event_number,
+        newest.evaluation as known_evaluation,
+        coalesce(newest.is_open, true) as is_known_open,
         case
             when
                 newest.break_id is null
@@ -75,29 +75,35 @@ breaks_now as (
                     case
                         when
                             (newest.evaluation is distinct from evaluated.evaluation)
-                            or (newest.evidence_hash is distinct from evaluated.evidence_hash)
+                            or (
+                                (newest.evidence_hash is distinct from evaluated.evidence_hash)
+                                and not ({{ is_noted_formerly('newest', 'evaluated') }} and newest.proposal is not null)
+                            )
                             then 'changed'
                     end
             when
                 newest.state = 'auto_resolved'
-                or (newest.evidence_hash is distinct from evaluated.evidence_hash)
-                or refuted.break_id is not null
+                or not {{ same_legs('newest.evidence_hash', 'evaluated') }}
+                or {{ has_lost_its_half('newest') }}
                 then 'reopened'
+            when {{ is_noted_formerly('newest', 'evaluated') }} then 'changed'
         end as action,
         case
             when newest.is_open is not false then null
             when newest.state = 'force_matched' and {{ side_has_come('newest', 'evaluated') }}
                 then 'true_counterpart'
-            when (newest.evidence_hash is distinct from evaluated.evidence_hash) then 'data_changed'
-            when refuted.break_id is not null then 'forced_match_undone'
+            when not {{ same_legs('newest.evidence_hash', 'evaluated') }} then 'data_changed'
+            when {{ has_lost_its_half('newest') }} then 'forced_match_undone'
             when (newest.rule_version is distinct from '{{ rules }}') then 'rule_changed'
             else 'context_changed'
         end as reopening_cause
     from evaluated
     left join newest
         on evaluated.identity = newest.identity
+    left join states as other_halves
+        on newest.state = 'force_matched' and newest.partner_break_id = other_halves.break_id
     left join refuted
-        on newest.break_id = refuted.partner_break_id and newest.state = 'force_matched'
+        on other_halves.break_id = refuted.break_id
     where evaluated.is_break
 
 ),
@@ -122,19 +128,11 @@ no_longer as (
         states.currency as known_currency,
         states.rule_version as known_rule_version,
         {{ side_has_come('states', 'evaluated') }} as has_side_come,
-        -- The waiting side's time is over and nobody has said anything new: that closes nothing.
-        coalesce(
-            evaluated.is_settled
-            and states.break_evidence_hash = evaluated.evidence_hash
-            and (
-                coalesce(states.vima_status = 'pending' and evaluated.vima_status = 'expired', false)
-                or coalesce(states.payshack_status = 'pending' and evaluated.payshack_status = 'expired', false)
-                or states.is_lapsed
-            ),
-            false
-        ) as is_lapsed,
+        {{ has_lapsed('states', 'evaluated') }} as is_lapsed,
+        {{ has_fallen('states', 'evaluated') }} as has_fallen,
+        {{ same_legs('states.evidence_hash', 'evaluated') }} as has_same_legs,
         -- A person has opened it although both sides agreed, and nothing new has been said since.
-        coalesce(states.is_held and states.evidence_hash = evaluated.evidence_hash, false) as is_held
+        coalesce(states.is_held, false) and {{ same_legs('states.evidence_hash', 'evaluated') }} as is_held
     from states
     inner join evaluated
         on states.reconciliation_id = evaluated.reconciliation_id
@@ -176,9 +174,16 @@ settled as (
 -- A forced match is undone before what has come instead closes it.
 undone as (
 
-    select settled.*
+    select
+        settled.*,
+        case
+            when settled.has_side_come then 'true_counterpart'
+            when not settled.has_same_legs then 'data_changed'
+            when (settled.known_rule_version is distinct from '{{ rules }}') then 'rule_changed'
+            else 'context_changed'
+        end as undoing_cause
     from settled
-    where settled.action = 'resolved' and settled.known_state = 'force_matched' and settled.has_side_come
+    where settled.known_state = 'force_matched' and settled.has_fallen
 
 ),
 
@@ -198,7 +203,8 @@ transitions as (
         evidence_hash,
         null::bigint as lateness_seconds,
         case when action = 'reopened' then decision_event_number end as linked_event_number,
-        evaluation
+        -- Evidence that is only noted anew leaves what was decided as it was.
+        case when action = 'changed' and not is_known_open then known_evaluation else evaluation end as evaluation
     from breaks_now
     where action is not null
     union all
@@ -209,7 +215,7 @@ transitions as (
         'reopened' as action,
         known_state as from_state,
         'reopened' as to_state,
-        'true_counterpart' as cause,
+        undoing_cause as cause,
         evidence_hash,
         null as lateness_seconds,
         decision_event_number as linked_event_number,
@@ -222,7 +228,11 @@ transitions as (
         settled.known_number as expected_event_number,
         settled.action,
         case when undone.break_id is not null then 'reopened' else settled.known_state end as from_state,
-        case when settled.action = 'resolved' then 'auto_resolved' else settled.known_state end as to_state,
+        case
+            when settled.action = 'resolved' then 'auto_resolved'
+            when undone.break_id is not null then 'reopened'
+            else settled.known_state
+        end as to_state,
         case when settled.action = 'resolved' then settled.cause end as cause,
         settled.evidence_hash,
         case when settled.action = 'resolved' then {{ lateness_seconds('settled') }} end as lateness_seconds,
@@ -235,7 +245,10 @@ transitions as (
     where
         settled.action = 'resolved'
         -- While it can not be judged, or by time alone: an open break says so, a decided one stays as it is.
-        or (settled.is_open and (settled.known_evaluation is distinct from settled.said))
+        or (
+            (settled.is_open or undone.break_id is not null)
+            and (settled.known_evaluation is distinct from settled.said)
+        )
 
 )
 
@@ -250,9 +263,9 @@ select
     transitions.evidence_hash,
     '{{ rules }}' as rule_version,
     transitions.lateness_seconds,
-    refuted.break_id as linked_break_id,
+    states.partner_break_id as linked_break_id,
     transitions.linked_event_number,
     transitions.evaluation
 from transitions
-left join refuted
-    on transitions.break_id = refuted.partner_break_id and transitions.cause = 'forced_match_undone'
+left join states
+    on transitions.break_id = states.break_id and transitions.cause = 'forced_match_undone'
