@@ -106,20 +106,7 @@
     )
 {%- endmacro %}
 
-{# Joins of int_breaks__evaluated to `verdicts`, whose legs are `vima` and `payshack`: a few look-ups by index per row. #}
-
-{# A claim runs from the version that first told of it, whatever has been said of it since. #}
-{% macro join_first_chargeback() -%}
-    left join lateral (
-        select min(coalesce(versions.updated_at, versions.observed_at)) as chargeback_at
-        from versions
-        where
-            versions.transaction_id in (verdicts.vima_transaction_id, verdicts.payshack_transaction_id)
-            and versions.status = 'chargeback'
-            and 'C' in (vima.status_class, payshack.status_class)
-    ) as chargebacks on true
-{%- endmacro %}
-
+{# A join of int_breaks__evaluated to `verdicts`: a few look-ups by index per row. #}
 {% macro join_records_of_the_row() -%}
     left join lateral (
         select md5(jsonb_agg({{ record_evidence('records') }} order by records.transaction_id)::text) as records_hash
@@ -141,13 +128,4 @@
     inner join states
         on records.transaction_id = states.payshack_transaction_id
     where records.changed_xid >= {{ processed_xid('int_breaks__transitions') }}
-    union
-    -- An earlier version that is read late leaves the record as it was, and may be the first to tell of a chargeback.
-    select records.reconciliation_key
-    from versions
-    inner join records
-        on versions.transaction_id = records.transaction_id
-    where
-        versions.changed_xid >= {{ processed_xid('int_breaks__transitions') }}
-        and versions.status = 'chargeback'
 {%- endmacro %}

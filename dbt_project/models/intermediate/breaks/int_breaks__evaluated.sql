@@ -24,12 +24,6 @@ records as not materialized (
 
 ),
 
-versions as not materialized (
-
-    select * from {{ ref('fct_transaction_versions') }}
-
-),
-
 states as not materialized (
 
     select * from {{ source('breaks', 'state') }}
@@ -174,7 +168,11 @@ weighed as (
         vima.first_seen_at as vima_first_seen_at,
         payshack.first_seen_at as payshack_first_seen_at,
         greatest(vima.observed_at, payshack.observed_at) as observed_at,
-        chargebacks.chargeback_at,
+        -- A claim runs from the version that first told of it, whatever has been said of it since.
+        least(
+            case when vima.status_class = 'C' then coalesce(vima.class_since, vima.first_seen_at) end,
+            case when payshack.status_class = 'C' then coalesce(payshack.class_since, payshack.first_seen_at) end
+        ) as chargeback_at,
         {{ evidence_hash('records_of_the_row.records_hash') }} as evidence_hash,
         {{ former_evidence_hash() }} as former_evidence_hash
     from verdicts
@@ -193,7 +191,6 @@ weighed as (
         order by listed.place asc
         limit 1
     ) as causes on true
-    {{ join_first_chargeback() }}
     {{ join_records_of_the_row() }}
 
 )
