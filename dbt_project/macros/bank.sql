@@ -175,9 +175,9 @@
     Lines that a touched day can have something to do with: a reference reaches from the day before the payment, whose
     settlement day may be the next one, to a week past the cycle.
 #}
-{% macro lines_near_touched_days() %}
+{% macro lines_near_touched_days(model=none) %}
     select banked.bank_line_id
-    from ({{ touched_bank_days() }}) as touched
+    from ({{ touched_bank_days(model=model) }}) as touched
     inner join {{ ref('int_bank__lines') }} as banked
         on
             touched.project = banked.project
@@ -185,7 +185,7 @@
     union
     select bank_line_id
     from {{ ref('int_bank__lines') }}
-    where changed_xid >= {{ processed_xid() }}
+    where changed_xid >= {{ processed_xid(model) }}
 {% endmacro %}
 
 {% macro drop_lines_near_touched_days() %}
@@ -198,7 +198,7 @@
     {% endif %}
 {% endmacro %}
 
-{# Days of the bridge: touched ones, and those under which lines near them are or were counted. #}
+{# Days of the bridge: touched ones, those under which lines near them are or were counted, and those of decided items. #}
 {% macro touched_bank_bridge_days() %}
     {{ touched_bank_days() }}
     union
@@ -207,6 +207,10 @@
     inner join {{ ref('int_bank__lines') }} as banked
         on near_them.bank_line_id = banked.bank_line_id
     where banked.project is not null
+    union
+    select breaks.project, breaks.business_date as settlement_day
+    from {{ ref('fct_bank_breaks') }} as breaks
+    where breaks.decision is not null and breaks.changed_xid >= {{ processed_xid() }}
 {% endmacro %}
 
 {% macro drop_touched_bank_bridge_days() %}
@@ -218,3 +222,15 @@
     select 1
     {% endif %}
 {% endmacro %}
+
+{#
+    What a break of the bank is about, and what it is judged together with; both stand where a break of reconciliation has a row
+    of fct_reconciliation and its key, and are never one of these.
+#}
+{% macro bank_item(kind, id) -%}
+    '{{ kind }}:' || {{ id }}
+{%- endmacro %}
+
+{% macro bank_day_key(project, day) -%}
+    'bank:' || {{ project }} || ':' || {{ day }}::text
+{%- endmacro %}

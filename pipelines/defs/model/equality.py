@@ -27,6 +27,15 @@ exists (
         and changed_xid >= current_setting('psp.shadow_began')::bigint
 )
 """
+# The bridge says what people decide, and they do not wait for the night.
+BRIDGE_HAS_MOVED = f"""
+{BANK_HAS_MOVED} or exists (
+    select 1 from breaks.state
+    where
+        reason_family = 'bank' and decision is not null
+        and changed_xid >= current_setting('psp.shadow_began')::bigint
+)
+"""
 COMPARED = {
     # mart: its key, and the rows that moved while the shadow was built
     "fct_reconciliation": (
@@ -39,7 +48,7 @@ COMPARED = {
     ),
     "fct_bank_lines": ("bank_line_id", BANK_HAS_MOVED),
     "fct_bank_settlements": ("movement_id", BANK_HAS_MOVED),
-    "rpt_bank_bridge_daily": ("concat_ws(' ', settlement_day, project, currency, cause)", BANK_HAS_MOVED),
+    "rpt_bank_bridge_daily": ("concat_ws(' ', settlement_day, project, currency, cause)", BRIDGE_HAS_MOVED),
 }
 BOOKKEEPING = frozenset({"changed_xid"})
 NAMED_ROWS = 20
