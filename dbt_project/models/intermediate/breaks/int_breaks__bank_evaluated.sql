@@ -8,6 +8,7 @@
 }}
 
 -- After it, because it notes for both from where on the transitions have not looked: {{ ref('int_breaks__evaluated') }}
+-- depends_on: {{ ref('int_bank__lines') }}
 {% set everything = judges_every_break() %}
 
 with
