@@ -17,6 +17,7 @@ from tests.integration.dbt.worlds import LogRow, insert_log
 
 NOW = datetime(2026, 1, 20, 12, 0, tzinfo=UTC)
 PAID_AT = datetime(2026, 1, 15, 6, 0, tzinfo=UTC)
+REPORTS = ("+rpt_bank_bridge_daily", "rpt_reconciliation_daily")
 CLOSED = ("explained", "written_off", "excluded_test")
 HEAD = "Date,Text,Ref,Amount\n"
 MAPPING = (
@@ -172,7 +173,7 @@ def decisions_hold_until_data_say_something_new(
             (row,) = paid.query("select break_id from marts.fct_bank_breaks where reconciliation_id ~ %s", (item,))
             said = {"reason_code": code, "text": "known", "actor": "asha", "at": NOW, "expected_event_number": 1}
             act(connection, row["break_id"], **said)
-    paid.changes(NOW)
+    paid.changes(NOW, *REPORTS)
     assert decided() == {"written_off": Decimal("77.25"), "explained": Decimal("-12.34")}
     # Reconciliation counts none of it.
     assert paid.query("select count(*) as n, sum(value_at_risk) as v from marts.rpt_reconciliation_daily") == counted
@@ -181,7 +182,7 @@ def decisions_hold_until_data_say_something_new(
     # Another amount is another matter: what was written off is open again.
     with connect(paid.url) as connection:
         insert_log(connection, [payin(4, "80.25", version=2)])
-    paid.changes(NOW)
+    paid.changes(NOW, *REPORTS)
     assert told(unpaid) == ("reopened", None, Decimal("80.25"), None)
     assert decided() == {"missing_bank": Decimal("80.25"), "explained": Decimal("-12.34")}
 
@@ -190,7 +191,7 @@ def decisions_hold_until_data_say_something_new(
     load_bank_file(settings, late, mapping_path=mapping)
     with connect(paid.url) as connection:
         insert_log(connection, [payin(31, "14.34", at=NOW - timedelta(days=2))])
-    paid.changes(NOW)
+    paid.changes(NOW, *REPORTS)
     seconds = int((NOW - PAID_AT).total_seconds())
     assert told(unpaid) == ("auto_resolved", "late_arrival", Decimal(0), seconds)
     assert told(unknown)[:3] == ("auto_resolved", "late_arrival", Decimal(0))

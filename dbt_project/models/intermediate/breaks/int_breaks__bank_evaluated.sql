@@ -134,7 +134,7 @@ judged_movements as (
         settlements.bank_line_id,
         settlements.transaction_id as payshack_transaction_id,
         settlements.amount as payshack_amount,
-        abs(settlements.amount) as money,
+        abs(settlements.amount) as unsigned_amount,
         -- What the bank has not taken back is the provider's loss.
         case when settlements.amount > 0 then 'platform' end as exposure_side,
         -- The day of the bridge on which it counts.
@@ -183,7 +183,7 @@ judged_lines as (
         lines.bank_line_id,
         settled.payshack_transaction_id,
         null::numeric as payshack_amount,
-        abs(lines.amount) as money,
+        abs(lines.amount) as unsigned_amount,
         null as exposure_side,
         lines.value_date as business_date,
         -- The bank gives no instant.
@@ -272,7 +272,7 @@ select
                     'reasons', array[reason],
                     'reason_family', 'bank',
                     'severity', severity,
-                    'exposure', case when is_break then trim_scale(money) else 0 end,
+                    'exposure', case when is_break then trim_scale(unsigned_amount) else 0 end,
                     'exposure_side', exposure_side,
                     'movement_id', movement_id,
                     'bank_line_id', bank_line_id,
