@@ -34,7 +34,7 @@
 {% endmacro %}
 
 {#
-    The steps between keys_changed and fct_reconciliation are tables of one batch of keys. Somebody who rebuilds one of them
+    The steps from keys_changed to compared are tables of one batch of keys. Somebody who rebuilds one of them
     alone must not make the mart forget the rest: each step notes its batch, and the mart refuses a mixture. What a batch began
     with, its step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
 #}
@@ -83,8 +83,16 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#
+    The transaction that writes a table's rows, noted before they are made: asked for within the query itself, it would keep
+    the query from running in parallel. Empty in unit tests, which make no table.
+#}
+{% macro note_current_xid() -%}
+    select set_config('psp.current_xid', pg_current_xact_id()::text, true);
+{%- endmacro %}
+
 {% macro current_xid() -%}
-    pg_current_xact_id()::text::bigint
+    nullif(current_setting('psp.current_xid', true), '')::bigint
 {%- endmacro %}
 
 {#

@@ -31,7 +31,7 @@
     select distinct '{{ this.identifier }}', known.reconciliation_key, known.project, known.flow, known.business_date
     from intermediate.int_reconciliation__keys_changed as keys
     inner join {{ this }} as known on keys.reconciliation_key = known.reconciliation_key
-    left join intermediate.int_reconciliation__judged as judged on known.reconciliation_id = judged.reconciliation_id
+    left join intermediate.int_reconciliation__compared as judged on known.reconciliation_id = judged.reconciliation_id
     where
         (known.project, known.flow, known.business_date)
         is distinct from
@@ -49,7 +49,7 @@
         keys.reconciliation_key = known.reconciliation_key
         and not exists (
             select 1
-            from intermediate.int_reconciliation__judged as judged
+            from intermediate.int_reconciliation__compared as judged
             where judged.reconciliation_id = known.reconciliation_id
         )
     {% else %}

@@ -12,3 +12,8 @@
 {% macro blank_to_null(text_value) -%}
     nullif(btrim({{ text_value }}), '')
 {%- endmacro %}
+
+{# Minor units in one unit of the currency. The usual exponents are constants: a numeric power for each row costs more than the joins around it. #}
+{% macro minor_units(exponent) -%}
+    case {{ exponent }} when 2 then 100::numeric when 0 then 1 when 3 then 1000 else power(10::numeric, {{ exponent }}) end
+{%- endmacro %}

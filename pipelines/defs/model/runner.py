@@ -32,7 +32,7 @@ Depth = Literal["changes", "models", "build"]
 THREADS = 2
 LOCK_WAIT_SECONDS = 900
 # A rebuild joins and sorts whole histories, and no two runs of the models overlap.
-SESSION_OPTIONS = "-c timezone=UTC -c work_mem=128MB -c maintenance_work_mem=512MB"
+SESSION_OPTIONS = "-c timezone=UTC -c work_mem=128MB -c maintenance_work_mem=512MB -c parallel_tuple_cost=0.01"
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 SKIPPED = "skipped"
 NAMED_FAILURES = 5

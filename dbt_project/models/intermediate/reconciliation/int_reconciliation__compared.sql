@@ -15,7 +15,7 @@ reconciliation_rows as (
 
 ),
 
--- Read three times: kept, it would be written out once more.
+-- Read twice: kept, it would be written out once more.
 legs as not materialized (
 
     select * from {{ ref('int_reconciliation__legs') }}
@@ -40,7 +40,7 @@ tolerances as (
 
 ),
 
-pending_ttls as (
+pending_ttls as not materialized (
 
     select * from {{ ref('pending_ttls') }}
 
@@ -54,15 +54,9 @@ parameters as (
 
 ),
 
--- The next instant at which any record of the order changes class by the clock alone.
-next_changes as (
+crowded as not materialized (
 
-    select
-        match_space,
-        min(next_change_at) as next_change_at
-    from legs
-    where next_change_at is not null
-    group by match_space
+    select * from {{ ref('int_reconciliation__crowded') }}
 
 ),
 
@@ -72,8 +66,12 @@ joined as (
         reconciliation_rows.*,
         coalesce(vima.effective_class, 'none') as vima_class,
         coalesce(payshack.effective_class, 'none') as payshack_class,
-        vima.created_at as vima_created_at,
-        payshack.created_at as payshack_created_at,
+        case
+            when vima.created_at is null and payshack.created_at is not null then payshack.business_date
+            else coalesce(vima.business_date, payshack.business_date)
+        end as business_date,
+        vima.business_date <> payshack.business_date and vima.created_at is not null and payshack.created_at is not null
+            as is_cross_midnight,
         coalesce(vima.created_at, payshack.created_at, vima.placed_at, payshack.placed_at) as event_at,
         coalesce(
             greatest(vima.created_at, payshack.created_at),
@@ -100,22 +98,25 @@ joined as (
         coalesce(vima.is_status_regression, false)
         or coalesce(payshack.is_status_regression, false) as is_status_regression,
         payshack.transaction_type,
-        payshack.placed_at as payshack_placed_at,
         payshack.utr,
         payshack.rrn,
-        vima.placed_at as vima_placed_at,
         vima.utr as vima_utr,
         vima.rrn as vima_rrn,
-        least(vima_changes.next_change_at, payshack_changes.next_change_at) as next_change_at
+        least(
+            vima.next_change_at,
+            payshack.next_change_at,
+            vima_order.next_change_at,
+            payshack_order.next_change_at
+        ) as next_change_at
     from reconciliation_rows
     left join legs as vima
         on reconciliation_rows.vima_transaction_id = vima.transaction_id
     left join legs as payshack
         on reconciliation_rows.payshack_transaction_id = payshack.transaction_id
-    left join next_changes as vima_changes
-        on vima.match_space = vima_changes.match_space
-    left join next_changes as payshack_changes
-        on payshack.match_space = payshack_changes.match_space
+    left join crowded as vima_order
+        on vima.match_space = vima_order.match_space
+    left join crowded as payshack_order
+        on payshack.match_space = payshack_order.match_space
 
 ),
 
@@ -154,10 +155,8 @@ looked_up as (
             else 'payshack'
         end as other_source,
         joined.placed_at + parameters.clock_allowance as other_source_needed_until,
-        trim_scale(coalesce(tolerances.tolerance_minor, 0) / power(10::numeric, joined.minor_unit_exponent))
-            as tolerance,
-        trim_scale(coalesce(tolerances.daily_cap_minor, 0) / power(10::numeric, joined.minor_unit_exponent))
-            as daily_cap
+        coalesce(trim_scale(tolerances.tolerance_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0) as tolerance,
+        coalesce(trim_scale(tolerances.daily_cap_minor / {{ minor_units('joined.minor_unit_exponent') }}), 0) as daily_cap
     from joined
     cross join parameters
     left join pair_matrix
@@ -165,7 +164,7 @@ looked_up as (
             joined.flow = pair_matrix.flow
             and joined.vima_class = pair_matrix.vima_class
             and joined.payshack_class = pair_matrix.payshack_class
-            and {{ in_force('pair_matrix', business_date('joined.event_at')) }}
+            and {{ in_force('pair_matrix', 'joined.business_date') }}
     left join pending_ttls as by_type
         on joined.flow = by_type.flow and joined.transaction_type = by_type.transaction_type
     left join pending_ttls as by_default
@@ -174,7 +173,7 @@ looked_up as (
         on
             joined.project = tolerances.project
             and joined.vima_currency = tolerances.currency
-            and {{ in_force('tolerances', business_date('joined.event_at')) }}
+            and {{ in_force('tolerances', 'joined.business_date') }}
 
 ),
 
@@ -256,14 +255,11 @@ select
     compared.payshack_fee - compared.expected_fee as fee_variance,
     compared.utr,
     compared.rrn,
-    compared.payshack_placed_at,
     compared.vima_utr,
     compared.vima_rrn,
-    compared.vima_placed_at,
-    compared.vima_created_at,
-    compared.payshack_created_at,
     compared.event_at,
-    {{ business_date('compared.event_at') }} as business_date,
+    compared.business_date,
+    compared.is_cross_midnight,
     -- The row is judged again when its grace ends or a record of its order expires; its grace over, when the other
     -- source is complete past it.
     least(case when not compared.is_grace_over then compared.grace_ends_at end, compared.next_change_at) as review_at,

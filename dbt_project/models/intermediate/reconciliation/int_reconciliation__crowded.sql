@@ -11,45 +11,34 @@
 
 with
 
+parameters as (
+
+    select minutes * interval '1 minute' as pair_distance
+    from {{ ref('reconciliation_parameters') }}
+    where parameter = 'pair_distance'
+
+),
+
 sides as (
 
     select
         match_space,
+        -- Any record of the order may move what becomes of the others.
+        min(next_change_at) as next_change_at,
         count(*) filter (where source = 'vima') as vima_count,
-        count(*) filter (where source = 'payshack') as payshack_count
+        count(*) filter (where source = 'payshack') as payshack_count,
+        -- A record without a creation time is at no distance.
+        max(created_at) - min(created_at) as distance
     from {{ ref('int_reconciliation__legs') }}
     where is_reconciled
     group by match_space
     having count(*) > 1
 
-),
-
-first_pairs as not materialized (
-
-    select match_space
-    from {{ ref('int_reconciliation__pairs') }}
-    where pair_number = 1
-
-),
-
-tied as (
-
-    select
-        vima_match_space,
-        payshack_match_space
-    from {{ ref('int_reconciliation__references') }}
-    where not is_ambiguous
-
 )
 
-select sides.match_space
+select
+    sides.match_space,
+    sides.next_change_at
 from sides
-left join first_pairs
-    on sides.match_space = first_pairs.match_space
-where sides.vima_count > 1 or sides.payshack_count > 1 or first_pairs.match_space is null
-union
-select vima_match_space as match_space
-from tied
-union
-select payshack_match_space as match_space
-from tied
+cross join parameters
+where sides.vima_count > 1 or sides.payshack_count > 1 or sides.distance > parameters.pair_distance

@@ -1,14 +1,5 @@
-{{
-    config(
-        materialized='table',
-        unlogged=true,
-        pre_hook="{{ note_batch() }}",
-        post_hook='analyze {{ this }}',
-    )
-}}
-
-{# The mart is read by name: it is downstream, and its previous state is what is wanted here. #}
-{% set incremental = reads_changes_only('marts', 'fct_reconciliation') %}
+{# Part of the mart's own statement: written out, a million wide rows would be written twice. #}
+{{ config(materialized='ephemeral') }}
 
 with
 
@@ -18,104 +9,15 @@ compared as (
 
 ),
 
--- Imported without being kept: each use below finds its few rows by an index.
-successes as not materialized (
+crosschecked as (
 
-    select
-        transaction_id,
-        source,
-        flow,
-        utr,
-        rrn,
-        coalesce(created_at, first_seen_at) as placed_at
-    from {{ ref('int_transactions__current') }}
-    where status_class = 'S'
+    select * from {{ ref('int_reconciliation__crosschecked') }}
 
 ),
 
-keys as (
-
-    select * from {{ ref('int_reconciliation__keys_changed') }}
-
-),
-
-class_words as (
+class_words as not materialized (
 
     select * from {{ ref('status_class_words') }}
-
-),
-
-parameters as (
-
-    select minutes * interval '1 minute' as reference_window
-    from {{ ref('reconciliation_parameters') }}
-    where parameter = 'reference_window'
-
-),
-
-{{ records_that_share_a_reference() }},
-
-days as (
-
-    select distinct
-        business_date,
-        project,
-        flow
-    from compared
-    where is_amount_different and abs(difference) <= tolerance
-
-),
-
--- Differences within tolerance, also those of the day that are not judged in this run.
-tolerated as (
-
-    select
-        reconciliation_id,
-        business_date,
-        project,
-        flow,
-        vima_currency as currency,
-        event_at,
-        abs(difference) as difference
-    from compared
-    where is_amount_different and abs(difference) <= tolerance
-    {% if incremental %}
-    union all
-    select
-        mart.reconciliation_id,
-        mart.business_date,
-        mart.project,
-        mart.flow,
-        mart.currency,
-        mart.event_at,
-        abs(mart.tolerated_difference) as difference
-    from marts.fct_reconciliation as mart
-    inner join days
-        on
-            mart.business_date = days.business_date
-            and mart.project = days.project
-            and mart.flow = days.flow
-    where
-        mart.tolerated_difference is not null
-        and not exists (
-            select 1
-            from keys
-            where keys.reconciliation_key = mart.reconciliation_key
-        )
-    {% endif %}
-
-),
-
--- The ledger of a day: what has been tolerated up to and with each row.
-tolerance_ledger as (
-
-    select
-        reconciliation_id,
-        sum(difference) over (
-            partition by business_date, project, flow, currency
-            order by event_at asc, reconciliation_id asc
-        ) as tolerated_so_far
-    from tolerated
 
 ),
 
@@ -124,14 +26,12 @@ decided as (
     select
         compared.*,
         {{ money_effects() }},
-        sharing_references.reconciliation_id is not null as is_duplicate_utr,
-        tolerance_ledger.reconciliation_id is not null as is_within_tolerance,
-        coalesce(tolerance_ledger.tolerated_so_far > compared.daily_cap, false) as is_tolerance_cap_passed
+        coalesce(crosschecked.is_duplicate_utr, false) as is_duplicate_utr,
+        crosschecked.tolerated_so_far is not null as is_within_tolerance,
+        coalesce(crosschecked.tolerated_so_far > compared.daily_cap, false) as is_tolerance_cap_passed
     from compared
-    left join sharing_references
-        on compared.reconciliation_id = sharing_references.reconciliation_id
-    left join tolerance_ledger
-        on compared.reconciliation_id = tolerance_ledger.reconciliation_id
+    left join crosschecked
+        on compared.reconciliation_id = crosschecked.reconciliation_id
 
 ),
 
@@ -202,11 +102,7 @@ reasoned as (
                 case when typed.is_paid_amount_missing then 'paid_amount_missing' end,
                 case when typed.comparability = 'comparable' and typed.fee_variance <> 0 then 'fee_variance' end,
                 case when typed.is_flow_assumed then 'flow_assumed' end,
-                case
-                    when
-                        {{ business_date('typed.vima_created_at') }} <> {{ business_date('typed.payshack_created_at') }}
-                        then 'cross_midnight'
-                end
+                case when typed.is_cross_midnight then 'cross_midnight' end
             ],
             null
         ) as reasons,

@@ -15,7 +15,8 @@ keys as (
 
 ),
 
-transactions as (
+-- Imported without being kept: each use below finds what it needs by an index, or reads the table.
+transactions as not materialized (
 
     select * from {{ ref('int_transactions__current') }}
 
@@ -27,7 +28,7 @@ routing as (
 
 ),
 
-class_words as (
+class_words as not materialized (
 
     select * from {{ ref('status_class_words') }}
 
@@ -47,7 +48,7 @@ parameters as (
 
 ),
 
-pending_ttls as (
+pending_ttls as not materialized (
 
     select * from {{ ref('pending_ttls') }}
 
@@ -73,72 +74,75 @@ records as not materialized (
 
 ),
 
--- A request that waits for its user lives as long as its kind allows. Pay-outs have no user who could be waited for.
-by_own_type as not materialized (
+waiting as (
 
-    select
-        records.*,
-        case
-            when records.status_class <> 'W' then records.status_class
-            when records.flow = 'payout' then 'P'
-            when
-                records.placed_at + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
-                <= {{ psp_now() }}
-                then 'X'
-            else 'W'
-        end as own_class
+    select *
     from records
-    left join pending_ttls as by_type
-        on records.flow = by_type.flow and records.transaction_type = by_type.transaction_type
-    left join pending_ttls as by_default
-        on records.flow = by_default.flow and by_default.transaction_type = 'default'
+    where source = 'vima' and status_class = 'W' and flow = 'payin'
 
 ),
 
 -- Vima does not say which kind of request it waits for: the PayShack leg does, the one that it will be paired with.
 request_types as (
 
-    select distinct on (vima.transaction_id)
-        vima.transaction_id,
+    select distinct on (waiting.transaction_id)
+        waiting.transaction_id,
         payshack.transaction_type
-    from by_own_type as vima
+    from waiting
     cross join parameters
-    inner join by_own_type as payshack
-        on vima.match_space = payshack.match_space and payshack.source = 'payshack'
-    inner join class_words
-        on payshack.own_class = class_words.status_class
-    where
-        vima.source = 'vima'
-        and vima.status_class = 'W'
-        and vima.flow = 'payin'
-        and {{ seconds_apart('vima', 'payshack') }} <= parameters.pair_distance_seconds
+    -- Column by column: of a composed key the planner knows nothing, and would sort a whole side for it.
+    inner join transactions as payshack
+        on
+            waiting.reconciliation_key = payshack.reconciliation_key
+            and waiting.flow = payshack.flow
+            and waiting.project = payshack.project
+            and payshack.source = 'payshack'
+    left join pending_ttls as by_type
+        on payshack.flow = by_type.flow and payshack.transaction_type = by_type.transaction_type
+    left join pending_ttls as by_default
+        on payshack.flow = by_default.flow and by_default.transaction_type = 'default'
+    -- Every class has its word; asked as an inner join, the planner would expect one record in 200 to have one.
+    left join class_words
+        on
+            class_words.status_class
+            = case
+                when payshack.status_class <> 'W' then payshack.status_class
+                when
+                    coalesce(payshack.created_at, payshack.first_seen_at)
+                    + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
+                    <= {{ psp_now() }}
+                    then 'X'
+                else 'W'
+            end
+    where {{ seconds_apart('waiting', 'payshack') }} <= parameters.pair_distance_seconds
     order by
-        vima.transaction_id asc,
+        waiting.transaction_id asc,
         class_words.stake_rank asc,
-        {{ seconds_apart('vima', 'payshack') }} asc,
+        {{ seconds_apart('waiting', 'payshack') }} asc,
         payshack.transaction_id asc
 
 ),
 
+-- A request that waits for its user lives as long as its kind allows. Pay-outs have no user who could be waited for.
 timed as (
 
     select
-        by_own_type.*,
+        records.*,
         case
-            when by_own_type.status_class = 'W' and by_own_type.flow = 'payin'
+            when records.status_class = 'W' and records.flow = 'payin'
                 then
-                    by_own_type.placed_at
+                    records.placed_at
                     + make_interval(mins => coalesce(by_type.ttl_minutes, by_default.ttl_minutes))
         end as waits_until
-    from by_own_type
+    from records
     left join request_types
-        on by_own_type.transaction_id = request_types.transaction_id
+        on records.transaction_id = request_types.transaction_id
     left join pending_ttls as by_type
         on
-            by_own_type.flow = by_type.flow
-            and coalesce(by_own_type.transaction_type, request_types.transaction_type) = by_type.transaction_type
+            records.flow = by_type.flow
+            and coalesce(records.transaction_type, request_types.transaction_type) = by_type.transaction_type
     left join pending_ttls as by_default
-        on by_own_type.flow = by_default.flow and by_default.transaction_type = 'default'
+        on records.flow = by_default.flow and by_default.transaction_type = 'default'
 
 ),
 
@@ -147,7 +151,8 @@ effective as (
     select
         timed.*,
         case
-            when timed.waits_until is null then timed.own_class
+            when timed.status_class <> 'W' then timed.status_class
+            when timed.flow = 'payout' then 'P'
             when timed.waits_until <= {{ psp_now() }} then 'X'
             else 'W'
         end as effective_class
@@ -168,6 +173,7 @@ select
     class_words.stake_rank,
     effective.created_at,
     effective.placed_at,
+    effective.business_date,
     coalesce(effective.updated_at, effective.placed_at) as updated_at,
     effective.transaction_type,
     case when effective.effective_class = 'W' then effective.waits_until end as next_change_at,
@@ -179,12 +185,17 @@ select
     effective.refunded_amount,
     effective.fee,
     -- What the contract of its day charges, rounded half up to the minor unit.
-    trim_scale(
-        floor(
-            effective.requested_amount * power(10::numeric, effective.minor_unit_exponent) * rate_cards.percent / 100
-            + rate_cards.fixed_minor + 0.5
-        ) / power(10::numeric, effective.minor_unit_exponent)
-    ) as expected_fee,
+    case
+        when rate_cards.provider is not null
+            then
+                trim_scale(
+                    floor(
+                        effective.requested_amount * {{ minor_units('effective.minor_unit_exponent') }}
+                        * rate_cards.percent / 100
+                        + rate_cards.fixed_minor + 0.5
+                    ) / {{ minor_units('effective.minor_unit_exponent') }}
+                )
+    end as expected_fee,
     effective.utr,
     effective.rrn,
     effective.is_paid_amount_missing,
@@ -192,7 +203,7 @@ select
     effective.is_self_inconsistent,
     effective.is_status_regression
 from effective
-inner join class_words
+left join class_words
     on effective.effective_class = class_words.status_class
 left join rate_cards
     on
@@ -200,4 +211,4 @@ left join rate_cards
         and effective.project = rate_cards.project
         and effective.flow = rate_cards.flow
         and effective.currency = rate_cards.currency
-        and {{ in_force('rate_cards', business_date('effective.placed_at')) }}
+        and {{ in_force('rate_cards', 'effective.business_date') }}

@@ -32,15 +32,9 @@ parameters as (
 ),
 
 -- Nearly every order has one record a side and no choice; only the others need to be put in order.
-crowded as (
+crowded as not materialized (
 
-    select distinct match_space
-    from (
-        select match_space
-        from legs
-        group by match_space, source
-        having count(*) > 1
-    ) as sides
+    select * from {{ ref('int_reconciliation__crowded') }}
 
 ),
 
@@ -51,13 +45,11 @@ plain as (
         vima.transaction_id as vima_transaction_id,
         payshack.transaction_id as payshack_transaction_id
     from legs as vima
-    cross join parameters
     inner join legs as payshack
         on vima.match_space = payshack.match_space
     where
         vima.source = 'vima'
         and payshack.source = 'payshack'
-        and {{ seconds_apart('vima', 'payshack') }} <= parameters.pair_distance_seconds
         and not exists (
             select 1
             from crowded

@@ -22,7 +22,7 @@ key_pairs as not materialized (
 
 ),
 
-references_found as (
+references_found as not materialized (
 
     select * from {{ ref('int_reconciliation__references') }}
 
@@ -65,10 +65,18 @@ parameters as (
 ),
 
 -- Nearly every order is one record a side that are a pair, or one record alone. The others need an order among their
--- records.
+-- records: those with a choice, and those that a reference ties to another.
 crowded as not materialized (
 
-    select * from {{ ref('int_reconciliation__crowded') }}
+    select match_space from {{ ref('int_reconciliation__crowded') }}
+    union
+    select vima_match_space as match_space
+    from references_found
+    where not is_ambiguous
+    union
+    select payshack_match_space as match_space
+    from references_found
+    where not is_ambiguous
 
 ),
 

@@ -46,7 +46,7 @@ select
     tolerated.payshack_amount,
     tolerated.tolerated_difference as difference,
     sum(abs(tolerated.tolerated_difference)) over ledger_of_the_day as tolerated_so_far,
-    trim_scale(coalesce(tolerances.daily_cap_minor, 0) / power(10::numeric, currencies.minor_unit_exponent))
+    trim_scale(coalesce(tolerances.daily_cap_minor, 0) / {{ minor_units('currencies.minor_unit_exponent') }})
         as daily_cap,
     'tolerance_cap_passed' = any(tolerated.reasons) as is_beyond_cap
 from tolerated

@@ -126,11 +126,11 @@ select
     merchant,
     currency,
     minor_unit_exponent,
-    trim_scale(coalesce(complete_amount, started_amount, asked_minor / power(10::numeric, minor_unit_exponent)))
+    trim_scale(coalesce(complete_amount, started_amount, asked_minor / {{ minor_units('minor_unit_exponent') }}))
         as amount,
     case
         when coalesce(asked_currency, currency) = currency
-            then trim_scale(asked_minor / power(10::numeric, minor_unit_exponent))
+            then trim_scale(asked_minor / {{ minor_units('minor_unit_exponent') }})
     end as requested_amount,
     complete_amount as paid_amount,
     -- Vima knows no refunds.
