@@ -8,7 +8,7 @@
 }}
 
 -- After it, because it notes for both from where on the transitions have not looked: {{ ref('int_breaks__evaluated') }}
--- depends_on: {{ ref('int_bank__lines') }}
+-- depends_on: {{ ref('int_bank__lines') }}, {{ ref('bank_accounts') }}
 {% set everything = judges_every_break() %}
 
 with
@@ -91,7 +91,9 @@ movement_ids as (
     from touched_days
     inner join settlements
         on touched_days.project = settlements.project and touched_days.settlement_day = settlements.settlement_day
-    where settlements.outcome = 'missing_bank'
+    where
+        settlements.outcome = 'missing_bank'
+        and {{ of_days('settlements', 'touched_days') }}
     union
     select movement_id from touched_states
     where movement_id is not null
@@ -108,7 +110,7 @@ line_ids as (
     select bank_line_id from states
     where movement_id is null
     {% else %}
-    {{ lines_near_touched_days('int_breaks__transitions') }}
+    select near_lines.bank_line_id from ({{ lines_near_touched_days('int_breaks__transitions') }}) as near_lines
     union
     select bank_line_id from touched_states
     where movement_id is null

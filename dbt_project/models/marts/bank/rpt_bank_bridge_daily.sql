@@ -8,7 +8,7 @@
     )
 }}
 
--- depends_on: {{ ref('int_bank__lines') }}
+-- depends_on: {{ ref('int_bank__lines') }}, {{ ref('bank_accounts') }}
 
 with
 
@@ -33,7 +33,17 @@ lines as (
             all_lines.project = touched.project
             and coalesce(all_lines.settlement_day, all_lines.value_date) = touched.settlement_day
     {% endif %}
-    where all_lines.project is not null
+    where
+        all_lines.project is not null
+        {% if is_incremental() %}
+        and (
+            all_lines.settlement_day = any(array(select days.settlement_day from touched as days))
+            or (
+                all_lines.settlement_day is null
+                and all_lines.value_date = any(array(select days.settlement_day from touched as days))
+            )
+        )
+        {% endif %}
 
 ),
 
@@ -48,6 +58,7 @@ settlements as (
         on
             all_settlements.project = touched.project
             and all_settlements.settlement_day = touched.settlement_day
+    where {{ of_days('all_settlements') }}
     {% endif %}
 
 ),
