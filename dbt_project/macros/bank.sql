@@ -16,6 +16,27 @@
         and changed_xid >= {{ processed_xid(model) }}
 {% endmacro %}
 
+{#
+    Of rows with a project and a day, those of a CTE `days` whose column `day` may say so. As arrays, because the planner cannot
+    know how few days there are, and would read the history; what joins them afterwards takes the pairs.
+#}
+{% macro of_days(row, days='touched', row_day='settlement_day', day='settlement_day') -%}
+    {{ row }}.project = any(array(select {{ days }}.project from {{ days }}))
+    and {{ row }}.{{ row_day }} = any(array(select {{ days }}.{{ day }} from {{ days }}))
+{%- endmacro %}
+
+{#
+    Post-hook of a table with references. Without the list of what is not sorted in yet: the look-ups come right behind the
+    rows, and each of them would read that list.
+#}
+{% macro index_references() %}
+    {%- if is_incremental() -%}
+    select 1
+    {%- else -%}
+    create index on {{ this }} using gin (reference_numbers) with (fastupdate = off)
+    {%- endif -%}
+{% endmacro %}
+
 {# Hook: note the days that a query says. A shadow keeps no state. #}
 {% macro note_bank_days(days) %}
     {% if is_shadow() %} select 1 {% else %}
@@ -42,9 +63,13 @@
 {# Pre-hook: touched days are written anew as a whole. #}
 {% macro drop_touched_bank_days(notes=none) %}
     {% if is_incremental() %}
+    with touched as materialized ({{ touched_bank_days(notes) }})
     delete from {{ this }} as known
-    using ({{ touched_bank_days(notes) }}) as touched
-    where known.project = touched.project and known.settlement_day = touched.settlement_day
+    using touched
+    where
+        known.project = touched.project
+        and known.settlement_day = touched.settlement_day
+        and {{ of_days('known') }}
     {% else %}
     select 1
     {% endif %}
@@ -147,9 +172,8 @@
 
 {% macro drop_fits_of_lines_to_match() %}
     {% if is_incremental() %}
-    delete from {{ this }} as known
-    using {{ ref('int_bank__lines_to_match') }} as scope
-    where known.bank_line_id = scope.bank_line_id
+    delete from {{ this }}
+    where bank_line_id = any(array(select scope.bank_line_id from {{ ref('int_bank__lines_to_match') }} as scope))
     {% else %}
     select 1
     {% endif %}
@@ -172,49 +196,78 @@
 {% endmacro %}
 
 {#
-    Lines that a touched day can have something to do with: a reference reaches from the day before the payment, whose
+    Days on whose lines a touched day can have something to do with: a reference reaches from the day before the payment, whose
     settlement day may be the next one, to a week past the cycle.
 #}
-{% macro lines_near_touched_days() %}
+{% macro days_of_near_lines(touched) %}
+    select distinct days.project, near_days.day::date as value_date
+    from {{ touched }} as days
+    inner join {{ ref('bank_accounts') }} as accounts
+        on days.project = accounts.project
+    cross join lateral generate_series(
+        days.settlement_day - 2, days.settlement_day + accounts.cycle_days + 8, interval '1 day'
+    ) as near_days (day)
+{% endmacro %}
+
+{% macro lines_near_touched_days(model=none) %}
+    with near_days as materialized ({{ days_of_near_lines('(' ~ touched_bank_days(model=model) ~ ')') }})
     select banked.bank_line_id
-    from ({{ touched_bank_days() }}) as touched
+    from near_days
     inner join {{ ref('int_bank__lines') }} as banked
-        on
-            touched.project = banked.project
-            and touched.settlement_day between banked.value_date - banked.reach_days - 8 and banked.value_date + 2
+        on near_days.project = banked.project and near_days.value_date = banked.value_date
+    where {{ of_days('banked', 'near_days', 'value_date', 'value_date') }}
     union
     select bank_line_id
     from {{ ref('int_bank__lines') }}
-    where changed_xid >= {{ processed_xid() }}
+    where changed_xid >= {{ processed_xid(model) }}
 {% endmacro %}
 
 {% macro drop_lines_near_touched_days() %}
     {% if is_incremental() %}
-    delete from {{ this }} as known
-    using ({{ lines_near_touched_days() }}) as near_them
-    where known.bank_line_id = near_them.bank_line_id
+    delete from {{ this }}
+    where bank_line_id = any(array({{ lines_near_touched_days() }}))
     {% else %}
     select 1
     {% endif %}
 {% endmacro %}
 
-{# Days of the bridge: touched ones, and those under which lines near them are or were counted. #}
+{# Days of the bridge: touched ones, those under which lines near them are or were counted, and those of decided items. #}
 {% macro touched_bank_bridge_days() %}
     {{ touched_bank_days() }}
     union
     select banked.project, banked.value_date as settlement_day
-    from ({{ lines_near_touched_days() }}) as near_them
-    inner join {{ ref('int_bank__lines') }} as banked
-        on near_them.bank_line_id = banked.bank_line_id
-    where banked.project is not null
+    from {{ ref('int_bank__lines') }} as banked
+    where
+        banked.project is not null
+        and banked.bank_line_id = any(array({{ lines_near_touched_days() }}))
+    union
+    select breaks.project, breaks.business_date as settlement_day
+    from {{ ref('fct_bank_breaks') }} as breaks
+    where breaks.decision is not null and breaks.changed_xid >= {{ processed_xid() }}
 {% endmacro %}
 
 {% macro drop_touched_bank_bridge_days() %}
     {% if is_incremental() %}
+    with touched as materialized ({{ touched_bank_bridge_days() }})
     delete from {{ this }} as report
-    using ({{ touched_bank_bridge_days() }}) as touched
-    where report.project = touched.project and report.settlement_day = touched.settlement_day
+    using touched
+    where
+        report.project = touched.project
+        and report.settlement_day = touched.settlement_day
+        and {{ of_days('report') }}
     {% else %}
     select 1
     {% endif %}
 {% endmacro %}
+
+{#
+    What a break of the bank is about, and what it is judged together with; both stand where a break of reconciliation has a row
+    of fct_reconciliation and its key, and are never one of these.
+#}
+{% macro bank_item(kind, id) -%}
+    '{{ kind }}:' || {{ id }}
+{%- endmacro %}
+
+{% macro bank_day_key(project, day) -%}
+    'bank:' || {{ project }} || ':' || {{ day }}::text
+{%- endmacro %}

@@ -36,6 +36,7 @@
     (
         coalesce({{ one }}.vima_transaction_id = {{ other }}.vima_transaction_id, false)
         or coalesce({{ one }}.payshack_transaction_id = {{ other }}.payshack_transaction_id, false)
+        or coalesce({{ one }}.bank_line_id = {{ other }}.bank_line_id, false)
     )
 {%- endmacro %}
 
@@ -44,6 +45,7 @@
     (
         ({{ before }}.vima_transaction_id is null and {{ now }}.vima_transaction_id is not null)
         or ({{ before }}.payshack_transaction_id is null and {{ now }}.payshack_transaction_id is not null)
+        or ({{ before }}.bank_line_id is null and {{ now }}.bank_line_id is not null)
     )
 {%- endmacro %}
 
@@ -94,6 +96,10 @@
                     case
                         when ({{ row }}.known_payshack_id is distinct from {{ row }}.payshack_transaction_id)
                             then {{ row }}.payshack_first_seen_at
+                    end,
+                    case
+                        when ({{ row }}.known_bank_line_id is distinct from {{ row }}.bank_line_id)
+                            then {{ row }}.bank_first_seen_at
                     end
                 ) - {{ row }}.event_at))::bigint
         when {{ row }}.cause in ('status_caught_up', 'amount_corrected', 'net_zero')
@@ -140,17 +146,17 @@
 {% endmacro %}
 
 {#
-    What a person has decided of a row of reconciliation, as a lateral join; null while nobody has, or where new data have
-    undone it. One index look-up per row: breaks are few beside the rows of a day.
+    What a person has decided of a row, as a lateral join; null while nobody has, or where new data have undone it. One index
+    look-up per row: breaks are few beside the rows of a day. `applies` says of which rows a decision holds.
 #}
-{% macro join_decision(row) -%}
+{% macro join_decision(row, breaks='fct_breaks', applies="comparability = 'comparable'") -%}
     left join lateral (
         select breaks.state
-        from {{ ref('fct_breaks') }} as breaks
+        from {{ ref(breaks) }} as breaks
         where
             breaks.reconciliation_id = {{ row }}.reconciliation_id
             and breaks.state in ('explained', 'force_matched', 'written_off', 'excluded_test')
-            and {{ row }}.comparability = 'comparable'
+            and {{ row }}.{{ applies }}
         order by breaks.last_event_at desc, breaks.break_id desc
         limit 1
     ) as decided on true

@@ -24,7 +24,10 @@ STATES = (*sorted(OPEN_STATES), "auto_resolved", *sorted(DECIDED_STATES))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """One break as its events leave it. `exposure` is in `currency`; `proposal` waits for a second person."""
+    """One break as its events leave it. `exposure` is in `currency`; `proposal` waits for a second person.
+
+    `reconciliation_id` names what it is about: a row of reconciliation, or a movement or line of the bank.
+    """
 
     break_id: str
     reconciliation_id: str
@@ -35,6 +38,7 @@ class Break:
     outcome: str | None
     reason: str | None
     reasons: list[str]
+    reason_family: str | None
     severity: str | None
     state: str
     owner: str | None

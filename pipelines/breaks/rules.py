@@ -87,6 +87,11 @@ def require_other_person(found: Break, actor: str) -> None:
 
 def require_counterpart(found: Break, partner: Break) -> None:
     """Raises ActionRefused unless both are halves of one payment: one per side, same flow, currency and amount."""
+    if "bank" in (found.reason_family, partner.reason_family):
+        raise ActionRefused(
+            "A forced match joins what Vima and PayShack say, not what the bank does.",
+            fix="explain what the bank has under another reference: `--code settled_by_bank`, both breaks at once",
+        )
     sides = {
         (found.vima_transaction_id is None, found.payshack_transaction_id is None),
         (partner.vima_transaction_id is None, partner.payshack_transaction_id is None),

@@ -1,6 +1,6 @@
-"""Which breaks there are to work on, most pressing first, from marts.fct_breaks.
+"""Which breaks there are to work on, most pressing first, from marts.fct_breaks and marts.fct_bank_breaks.
 
-Rows are plain mappings with the columns of the mart; ages are counted to its `evaluated_at`. Amounts are Decimal.
+Rows are plain mappings with the columns of the marts; ages are counted to its `evaluated_at`. Amounts are Decimal.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,12 @@ Row = dict[str, Any]
 LIMIT = 10_000
 FILTERS = ("state", "severity", "project", "flow", "reason", "owner", "aging_bucket", "close_cause")
 
+# One list of both families. What only the bank's have is null of the others.
+BREAKS = """(
+    select *, null::text as bank_outcome, null::text as movement_id, null::text as bank_line_id from marts.fct_breaks
+    union all
+    select * from marts.fct_bank_breaks
+) as breaks"""
 ORDER = (
     "array_position(array['critical', 'high', 'medium', 'low'], severity), is_tat_breached desc, value_at_risk desc,"
     " opened_at, break_id"
@@ -53,7 +59,7 @@ def work_list(connection: psycopg.Connection[Any], wanted: Wanted) -> tuple[list
     if wanted.proposed:
         conditions.append("proposal is not null")
     where = " and ".join(conditions) or "true"
-    query = f"select *, count(*) over () as found from marts.fct_breaks where {where} order by {ORDER} limit %(limit)s"  # noqa: S608 - names of our own
+    query = f"select *, count(*) over () as found from {BREAKS} where {where} order by {ORDER} limit %(limit)s"  # noqa: S608 - names of our own
     with explained_failures(), connection.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(query.encode(), parameters | {"limit": wanted.limit}).fetchall()
     found = int(rows[0]["found"]) if rows else 0
@@ -65,4 +71,5 @@ def work_list(connection: psycopg.Connection[Any], wanted: Wanted) -> tuple[list
 def break_row(connection: psycopg.Connection[Any], break_id: str) -> Row | None:
     """One break with its clocks, or None."""
     with explained_failures(), connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("select * from marts.fct_breaks where break_id = %s", (break_id,)).fetchone()
+        query = f"select * from {BREAKS} where break_id = %s"  # noqa: S608 - names of our own
+        return cursor.execute(query.encode(), (break_id,)).fetchone()

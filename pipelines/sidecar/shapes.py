@@ -114,7 +114,10 @@ class Reconciliation(Strict):
 
 
 class BreakRow(Strict):
-    """One break as it stands (marts.fct_breaks). `proposal` waits for a second person."""
+    """One break as it stands (marts.fct_breaks, marts.fct_bank_breaks). `proposal` waits for a second person.
+
+    `reconciliation_id` names what it is about: a row of reconciliation, or `movement:ID` or `bank_line:ID` of the bank.
+    """
 
     break_id: str
     generation: int

@@ -16,7 +16,7 @@ from pipelines.defs.model.manifest import environment
 from pipelines.defs.model.runner import THREADS, dbt_environment
 
 # What people had decided lies in the log of breaks, which the scratch database has as it was: read, not continued.
-LEFT_OUT = ("int_breaks__evaluated", "int_breaks__transitions")
+LEFT_OUT = ("path:models/intermediate/breaks",)
 REPORTED = ("+fct_movements", "+rpt_reconciliation_daily", "+rpt_bridge_daily", "+rpt_tolerance_ledger")
 
 

@@ -40,6 +40,15 @@ BALANCE_HAS_MOVED = """
     where changed_xid >= current_setting('psp.shadow_began')::bigint
 )
 """
+# The bridge says what people decide, and they do not wait for the night.
+BRIDGE_HAS_MOVED = f"""
+{BANK_HAS_MOVED} or exists (
+    select 1 from breaks.state
+    where
+        reason_family = 'bank' and decision is not null
+        and changed_xid >= current_setting('psp.shadow_began')::bigint
+)
+"""
 COMPARED = {
     # model: its key, and the rows that moved while the shadow was built
     "fct_reconciliation": (
@@ -52,7 +61,7 @@ COMPARED = {
     ),
     "fct_bank_lines": ("bank_line_id", BANK_HAS_MOVED),
     "fct_bank_settlements": ("movement_id", BANK_HAS_MOVED),
-    "rpt_bank_bridge_daily": ("concat_ws(' ', settlement_day, project, currency, cause)", BANK_HAS_MOVED),
+    "rpt_bank_bridge_daily": ("concat_ws(' ', settlement_day, project, currency, cause)", BRIDGE_HAS_MOVED),
     "int_balances__snapshots": ("snapshot_id", SNAPSHOT_HAS_MOVED),
     "rpt_balance_identity_daily": ("concat_ws(' ', business_date, merchant)", BALANCE_HAS_MOVED),
 }

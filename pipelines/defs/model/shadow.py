@@ -23,6 +23,8 @@ from pipelines.defs.model.runner import THREADS, dbt_environment
 
 PREFIX = "shadow_"
 SCHEMAS = ("reference", "staging", "intermediate", "marts")
+# It appends to the one log of breaks, which a shadow only reads.
+LIFE_OF_BREAKS = "path:models/intermediate/breaks"
 
 
 @contextmanager
@@ -53,7 +55,8 @@ def build_shadow(
     work = str(settings.psp_home / "dbt" / "shadow")
     arguments = ["build", "--full-refresh", *project_flags(), "--threads", str(THREADS), "--vars", json.dumps(told)]
     arguments += ["--target-path", work, "--log-path", work, "--no-write-json", "--select", *select]
-    arguments += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+    arguments += ["--exclude", LIFE_OF_BREAKS, "--exclude-resource-type", "test"]
+    arguments += ["--exclude-resource-type", "unit_test"]
     if not seeds:
         arguments += ["--exclude-resource-type", "seed"]
     with environment(dbt_environment(url)):

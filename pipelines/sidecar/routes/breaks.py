@@ -37,7 +37,10 @@ Act = Literal[
     "approve", "reject", "reopen",
 ]  # fmt: skip
 
-ONE = sql.SQL("select {} from marts.fct_breaks where break_id = %(id)s").format(columns(BreakRow))
+ONE = sql.SQL(
+    "select {0} from marts.fct_breaks where break_id = %(id)s"
+    " union all select {0} from marts.fct_bank_breaks where break_id = %(id)s"
+).format(columns(BreakRow))
 EVENTS = sql.SQL("select {} from marts.fct_break_events where break_id = %(id)s order by event_number").format(
     columns(BreakEvent)
 )

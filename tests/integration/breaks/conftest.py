@@ -87,7 +87,8 @@ class Orders:
         self.minute = self.minute if minute is None else minute
         if complete:
             self.complete()
-        self.warehouse.changes(self.now, "+fct_breaks", "+fct_break_events")
+        # Without the bank, which nothing here has a statement of.
+        self.warehouse.changes(self.now, "+fct_reconciliation", "path:models/intermediate/breaks")
 
     def complete(self) -> None:
         """Both sources are known complete up to the present minute."""

@@ -157,6 +157,12 @@ def test_only_halves_of_one_payment_are_matched(operator: Connection) -> None:
         system_event(operator, name, "opened", "open", lacks_vima(name, **changes))
         with pytest.raises(ActionRefused, match="differ in flow, currency or amount"):
             match(operator, "a-1", name)
+    # A payment that the bank has not got lacks Vima too, and is no half of another one.
+    system_event(
+        operator, "bank-1", "opened", "open", lacks_vima("bank-1", reason_family="bank", reason="missing_bank")
+    )
+    with pytest.raises(ActionRefused, match="not what the bank does"):
+        match(operator, "a-1", "bank-1")
     with pytest.raises(ActionRefused, match="joins one break that lacks Vima"):
         match(operator, "a-1", "b-1")
     with pytest.raises(ActionRefused, match="with itself"):

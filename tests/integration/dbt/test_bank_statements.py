@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.breaks import actions
 from pipelines.core.errors import LoadError, SourceContractError
 from pipelines.core.postgres import connect
+from pipelines.core.settings import Settings
 from pipelines.loading.bank import load_bank_file
 from tests.integration.dbt.conftest import Warehouse
 from tests.integration.dbt.worlds import LogRow, insert_log
 
 NOW = datetime(2026, 1, 20, 12, 0, tzinfo=UTC)
 PAID_AT = datetime(2026, 1, 15, 6, 0, tzinfo=UTC)
+REPORTS = ("+rpt_bank_bridge_daily", "rpt_reconciliation_daily")
+CLOSED = ("explained", "written_off", "excluded_test")
 HEAD = "Date,Text,Ref,Amount\n"
 MAPPING = (
     '[statement]\naccount = "000000000001"\ncurrency = "INR"\n'
@@ -22,19 +26,21 @@ MAPPING = (
 )
 
 
-def payin(number: int, amount: str, *, at: datetime = PAID_AT, fee: str = "2", **changes: object) -> LogRow:
+def payin(
+    number: int, amount: str, *, at: datetime = PAID_AT, fee: str = "2", version: int = 1, **changes: object
+) -> LogRow:
     """A paid PayShack pay-in; its UTR is its number."""
     payload = {"clientName": "91G_TECH_PVT_LTD", "txnStatus": "Success", "amount": amount, "paidAmount": amount}
     payload |= {"totalCommissionAmount": fee, "utr": f"{number:012d}", "rrn": f"9{number:011d}"} | changes
     values = {
         "record_id": f"T{number}",
-        "content_hash": f"h{number}",
+        "content_hash": f"h{number}-{version}",
         "order_key": f"K{number}",
         "source_order": None,
         "source_created_at": at,
-        "source_updated_at": at,
+        "source_updated_at": at + timedelta(hours=version - 1),
         "payload": json.dumps(payload),
-        "observed_at": at,
+        "observed_at": at + timedelta(hours=version - 1),
         "load_mode": "feed",
         "load_scope": "bank",
         "load_page": 1,
@@ -134,8 +140,62 @@ def test_lines_settle_payments_and_the_bridge_names_the_rest(paid: Warehouse, tm
     }
     fits = paid.query("select count(*) as n from marts.fct_bank_batch_fits where not is_only_fit")
     assert fits[0]["n"] == 2
+    decisions_hold_until_data_say_something_new(paid, settings, mapping, tmp_path)
     failed = paid.invoke(NOW, ["test", "--exclude-resource-type", "unit_test", "--select", "path:models/marts/bank"])
     assert failed.success, [result.message for result in failed.result if result.status != "pass"]
+
+
+def decisions_hold_until_data_say_something_new(
+    paid: Warehouse, settings: Settings, mapping: Path, folder: Path
+) -> None:
+    """T4 is written off, changes its amount and comes after all; G is explained, then its payment turns up."""
+
+    def told(item: str) -> tuple[str, str | None, Decimal, int | None]:
+        (row,) = paid.query("select * from marts.fct_bank_breaks where reconciliation_id ~ %s", (item,))
+        return row["state"], row["close_cause"], row["value_at_risk"], row["lateness_seconds"]
+
+    def decided() -> dict[str, Decimal]:
+        rows = paid.query("select cause, sum(amount) as amount from marts.rpt_bank_bridge_daily group by cause")
+        causes = {row["cause"]: row["amount"] for row in rows}
+        assert causes["residual"] == 0
+        return {name: causes[name] for name in ("missing_bank", "missing_provider", *CLOSED) if name in causes}
+
+    (line,) = paid.query("select bank_line_id from marts.fct_bank_lines where reference = 'G'")
+    unpaid, unknown = "T4:payment", line["bank_line_id"]
+    assert told(unpaid) == ("open", None, Decimal("77.25"), None)
+    assert told(unknown) == ("open", None, Decimal("12.34"), None)
+    counted = paid.query("select count(*) as n, sum(value_at_risk) as v from marts.rpt_reconciliation_daily")
+    with connect(paid.url, role="psp_operator", autocommit=True) as connection:
+        for item, act, code in (
+            (unpaid, actions.write_off, "uncollectable"),
+            (unknown, actions.explain, "not_a_settlement"),
+        ):
+            (row,) = paid.query("select break_id from marts.fct_bank_breaks where reconciliation_id ~ %s", (item,))
+            said = {"reason_code": code, "text": "known", "actor": "asha", "at": NOW, "expected_event_number": 1}
+            act(connection, row["break_id"], **said)
+    paid.changes(NOW, *REPORTS)
+    assert decided() == {"written_off": Decimal("77.25"), "explained": Decimal("-12.34")}
+    # Reconciliation counts none of it.
+    assert paid.query("select count(*) as n, sum(value_at_risk) as v from marts.rpt_reconciliation_daily") == counted
+    assert paid.query("select 1 from marts.fct_breaks where reason_family = 'bank'") == []
+
+    # Another amount is another matter: what was written off is open again.
+    with connect(paid.url) as connection:
+        insert_log(connection, [payin(4, "80.25", version=2)])
+    paid.changes(NOW, *REPORTS)
+    assert told(unpaid) == ("reopened", None, Decimal("80.25"), None)
+    assert decided() == {"missing_bank": Decimal("80.25"), "explained": Decimal("-12.34")}
+
+    # The credit comes, and the payment that nobody knew of: 14.34 less its fee, a day before the line's value date.
+    late = write(folder, "late.csv", "2026-01-19,UPI 000000000004,H,78.25")
+    load_bank_file(settings, late, mapping_path=mapping)
+    with connect(paid.url) as connection:
+        insert_log(connection, [payin(31, "14.34", at=NOW - timedelta(days=2))])
+    paid.changes(NOW, *REPORTS)
+    seconds = int((NOW - PAID_AT).total_seconds())
+    assert told(unpaid) == ("auto_resolved", "late_arrival", Decimal(0), seconds)
+    assert told(unknown)[:3] == ("auto_resolved", "late_arrival", Decimal(0))
+    assert decided() == {}
 
 
 def test_a_refused_file_leaves_nothing(dbt_warehouse: Warehouse, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pipelines.sidecar.answers import Answer, Listing
 from pipelines.sidecar.routes.breaks import Acted, BreakDetail
 from pipelines.sidecar.shapes import Discrepant
+from tests.integration.breaks.events import evaluation, system_event
 
 
 def open_breaks(database: psycopg.Connection, condition: str = "true") -> list[str]:
@@ -117,6 +118,23 @@ def test_a_great_loss_needs_a_second_person(sidecar: Any, api: httpx.Client, dat
 
     assert acted(act(api, break_id, "approve", 2)).state == "written_off"
     assert [event.actor for event in detail(api, break_id).events] == ["system", "operate", "all"]
+
+
+def test_breaks_of_the_bank_are_worked_by_their_ids_and_belong_to_no_row(
+    api: httpx.Client, database: psycopg.Connection
+) -> None:
+    said = {"reconciliation_id": "bank_line:l", "reason": "missing_provider", "outcome": None, "event_at": None}
+    sides = {"vima_transaction_id": None, "vima_amount": None, "bank_line_id": "l", "bank_outcome": "missing_provider"}
+    told = evaluation("bank-1", reason_family="bank", severity="medium", **said, **sides)
+    system_event(database, "bank-1", "opened", "open", told)
+
+    row = detail(api, "bank-1")
+
+    assert (row.reason, row.reason_family, row.outcome, row.value_at_risk) == ("missing_provider", "bank", None, "500")
+    done = acted(act(api, "bank-1", "explain", 1, reason_code="not_a_settlement", text="our own deposit"))
+    assert done.state == detail(api, "bank-1").state == "explained"
+    found = api.get("/reconciliation/discrepancies", params={"limit": 100}).json()["data"]
+    assert "bank-1" not in {one["break_id"] for row in found for one in row["breaks"]}
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "comment"])

@@ -50,6 +50,9 @@ settlements as (
             from {{ ref('fct_bank_reference_fits') }} as fits
             where fits.movement_id = dues.movement_id
         )
+        {% if is_incremental() %}
+        and {{ of_days('dues') }}
+        {% endif %}
 
 ),
 

@@ -4,11 +4,10 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ note_pending() }}",
-        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        post_hook=["{{ index_references() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
             {'columns': ['bank_line_id'], 'unique': true},
             {'columns': ['project', 'value_date']},
-            {'columns': ['reference_numbers'], 'type': 'gin'},
             {'columns': ['changed_xid']},
         ],
     )

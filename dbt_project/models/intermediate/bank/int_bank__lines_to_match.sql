@@ -8,7 +8,7 @@
     )
 }}
 
--- depends_on: {{ ref('fct_bank_dues') }}
+-- depends_on: {{ ref('fct_bank_dues') }}, {{ ref('bank_accounts') }}
 {% set changes_only = reads_changes_only('marts', 'fct_bank_reference_fits') %}
 
 with recursive
@@ -33,7 +33,8 @@ touched as (
 
 ),
 
-due_references as (
+-- Materialized, both, as in fct_bank_reference_fits.
+due_references as materialized (
 
     select
         dues.project,
@@ -42,21 +43,27 @@ due_references as (
     inner join dues
         on touched.project = dues.project and touched.settlement_day = dues.settlement_day
     cross join lateral unnest(dues.reference_numbers) as numbers (reference_number)
+    where {{ of_days('dues') }}
 
 ),
 
-line_references as (
+near_days as materialized (
+
+    {{ days_of_near_lines('touched') }}
+
+),
+
+line_references as materialized (
 
     select
         lines.bank_line_id,
         lines.project,
         numbers.reference_number
-    from touched
+    from near_days
     inner join lines
-        on
-            touched.project = lines.project
-            and touched.settlement_day between lines.value_date - lines.reach_days - 8 and lines.value_date + 2
+        on near_days.project = lines.project and near_days.value_date = lines.value_date
     cross join lateral unnest(lines.reference_numbers) as numbers (reference_number)
+    where {{ of_days('lines', 'near_days', 'value_date', 'value_date') }}
 
 ),
 
@@ -81,7 +88,8 @@ beginnings as (
 
 ),
 
--- Which of several a reference leads to depends on all that references tie together.
+-- Which of several a reference leads to depends on all that references tie together. Through the index of references, one by
+-- one: `offset` keeps the planner from pairing all lines with all payments.
 tied as (
 
     select bank_line_id from beginnings
@@ -90,10 +98,18 @@ tied as (
     from tied
     inner join lines
         on tied.bank_line_id = lines.bank_line_id
-    inner join dues
-        on lines.project = dues.project and lines.reference_numbers && dues.reference_numbers
-    inner join lines as other_lines
-        on dues.project = other_lines.project and dues.reference_numbers && other_lines.reference_numbers
+    cross join lateral (
+        select found.reference_numbers
+        from dues as found
+        where found.project = lines.project and found.reference_numbers && lines.reference_numbers
+        offset 0
+    ) as tied_dues
+    cross join lateral (
+        select found.bank_line_id
+        from lines as found
+        where found.project = lines.project and found.reference_numbers && tied_dues.reference_numbers
+        offset 0
+    ) as other_lines
 
 )
 {% else %}

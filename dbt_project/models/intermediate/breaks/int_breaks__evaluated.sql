@@ -27,6 +27,7 @@ records as not materialized (
 states as not materialized (
 
     select * from {{ source('breaks', 'state') }}
+    where reason_family is distinct from 'bank'
 
 ),
 

@@ -18,7 +18,13 @@ with
 
 evaluated as (
 
-    select * from {{ ref('int_breaks__evaluated') }}
+    select
+        reconciliations.*,
+        null::text as bank_line_id,
+        null::timestamptz as bank_first_seen_at
+    from {{ ref('int_breaks__evaluated') }} as reconciliations
+    union all
+    select * from {{ ref('int_breaks__bank_evaluated') }}
 
 ),
 
@@ -26,6 +32,7 @@ states as not materialized (
 
     select
         state.*,
+        state.evaluation ->> 'bank_line_id' as bank_line_id,
         state.state in ('open', 'acknowledged', 'pending_provider', 'reopened') as is_open
     from {{ source('breaks', 'state') }} as state
 
@@ -121,6 +128,7 @@ no_longer as (
         states.decision_event_number,
         states.vima_transaction_id as known_vima_id,
         states.payshack_transaction_id as known_payshack_id,
+        states.bank_line_id as known_bank_line_id,
         states.vima_status as known_vima_status,
         states.payshack_status as known_payshack_status,
         states.vima_amount as known_vima_amount,

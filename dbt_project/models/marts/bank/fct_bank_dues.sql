@@ -6,11 +6,15 @@
         pre_hook=[
             "{{ note_pending() }}", "{{ note_touched_due_days() }}", "{{ drop_touched_bank_days(['fct_bank_dues']) }}"
         ],
-        post_hook=["{{ note_all_days_when_rebuilt() }}", "{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        post_hook=[
+            "{{ index_references() }}",
+            "{{ note_all_days_when_rebuilt() }}",
+            "{{ note_processed() }}",
+            "{{ analyze_when_rebuilt() }}",
+        ],
         indexes=[
             {'columns': ['project', 'settlement_day']},
             {'columns': ['transaction_id']},
-            {'columns': ['reference_numbers'], 'type': 'gin'},
         ],
     )
 }}

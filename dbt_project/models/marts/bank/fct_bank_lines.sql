@@ -12,6 +12,8 @@
     )
 }}
 
+-- depends_on: {{ ref('bank_accounts') }}
+
 with
 
 lines as (

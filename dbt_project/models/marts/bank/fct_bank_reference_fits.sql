@@ -23,6 +23,7 @@ lines as (
     {% if is_incremental() %}
     inner join {{ ref('int_bank__lines_to_match') }} as scope
         on banked.bank_line_id = scope.bank_line_id
+    where banked.bank_line_id = any(array(select ids.bank_line_id from {{ ref('int_bank__lines_to_match') }} as ids))
     {% endif %}
 
 ),
@@ -49,11 +50,14 @@ settlements as (
     {% if is_incremental() %}
     inner join near_days
         on dues.project = near_days.project and dues.settlement_day = near_days.settlement_day
+    where {{ of_days('dues', 'near_days') }}
     {% endif %}
 
 ),
 
-line_references as (
+-- Materialized, both: the planner takes references for lists of unknown content, and would first pair every line with
+-- every payment of its project.
+line_references as materialized (
 
     select
         lines.bank_line_id,
@@ -67,7 +71,7 @@ line_references as (
 
 ),
 
-settlement_references as (
+settlement_references as materialized (
 
     select
         settlements.*,

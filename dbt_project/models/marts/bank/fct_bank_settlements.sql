@@ -26,6 +26,7 @@ settlements as (
     {% if is_incremental() %}
     inner join touched
         on dues.project = touched.project and dues.settlement_day = touched.settlement_day
+    where {{ of_days('dues') }}
     {% endif %}
 
 ),

@@ -8,7 +8,7 @@
     )
 }}
 
--- depends_on: {{ ref('int_bank__lines') }}
+-- depends_on: {{ ref('int_bank__lines') }}, {{ ref('bank_accounts') }}
 
 with
 
@@ -24,7 +24,8 @@ lines as (
 
     select
         all_lines.*,
-        coalesce(all_lines.settlement_day, all_lines.value_date) as bridge_day
+        coalesce(all_lines.settlement_day, all_lines.value_date) as bridge_day,
+        {{ bank_item('bank_line', 'all_lines.bank_line_id') }} as reconciliation_id
     from {{ ref('fct_bank_lines') }} as all_lines
     {% if is_incremental() %}
     inner join touched
@@ -32,20 +33,58 @@ lines as (
             all_lines.project = touched.project
             and coalesce(all_lines.settlement_day, all_lines.value_date) = touched.settlement_day
     {% endif %}
-    where all_lines.project is not null
+    where
+        all_lines.project is not null
+        {% if is_incremental() %}
+        and (
+            all_lines.settlement_day = any(array(select days.settlement_day from touched as days))
+            or (
+                all_lines.settlement_day is null
+                and all_lines.value_date = any(array(select days.settlement_day from touched as days))
+            )
+        )
+        {% endif %}
 
 ),
 
 settlements as (
 
-    select all_settlements.*
+    select
+        all_settlements.*,
+        {{ bank_item('movement', 'all_settlements.movement_id') }} as reconciliation_id
     from {{ ref('fct_bank_settlements') }} as all_settlements
     {% if is_incremental() %}
     inner join touched
         on
             all_settlements.project = touched.project
             and all_settlements.settlement_day = touched.settlement_day
+    where {{ of_days('all_settlements') }}
     {% endif %}
+
+),
+
+-- What is missing, under what a person has decided of it.
+missing as (
+
+    select
+        settlements.settlement_day,
+        settlements.project,
+        settlements.currency,
+        coalesce(decided.state, settlements.outcome) as cause,
+        settlements.amount
+    from settlements
+    {{ join_decision('settlements', 'fct_bank_breaks', "outcome = 'missing_bank'") }}
+    where settlements.outcome = 'missing_bank'
+    union all
+    select
+        lines.bridge_day as settlement_day,
+        lines.project,
+        lines.currency,
+        coalesce(decided.state, lines.outcome) as cause,
+        -lines.amount as amount
+    from lines
+    {{ join_decision('lines', 'fct_bank_breaks', "outcome = 'missing_provider'") }}
+    where lines.outcome = 'missing_provider'
 
 ),
 
@@ -65,11 +104,27 @@ entries as (
         settlement_day,
         project,
         currency,
-        case outcome when 'not_due' then 20 when 'missing_bank' then 21 else 22 end as place,
+        case outcome when 'not_due' then 20 else 22 end as place,
         case outcome when 'ambiguous' then 'ambiguous_settlement' else outcome end as cause,
         amount
     from settlements
-    where outcome <> 'matched'
+    where outcome not in ('matched', 'missing_bank')
+    union all
+    select
+        settlement_day,
+        project,
+        currency,
+        case cause
+            when 'missing_bank' then 21
+            when 'missing_provider' then 30
+            -- As in the seed bridge_causes.
+            when 'explained' then 80
+            when 'written_off' then 82
+            else 83
+        end as place,
+        cause,
+        amount
+    from missing
     union all
     select
         settlement_day,
@@ -95,11 +150,11 @@ entries as (
         bridge_day as settlement_day,
         project,
         currency,
-        case outcome when 'missing_provider' then 30 when 'ambiguous' then 31 else 32 end as place,
+        case outcome when 'ambiguous' then 31 else 32 end as place,
         case outcome when 'ambiguous' then 'ambiguous_line' else outcome end as cause,
         -amount as amount
     from lines
-    where outcome <> 'matched'
+    where outcome not in ('matched', 'missing_provider')
     union all
     select
         bridge_day as settlement_day,
