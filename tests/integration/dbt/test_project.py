@@ -70,7 +70,7 @@ def test_data_flows_from_layer_to_layer(manifest: Node, models: list[Node]) -> N
     }
     allowed["intermediate"] = {"staging", "intermediate", "reference", "raw", "breaks"}
     # The life of breaks begins where reconciliation has spoken; nobody outside needs its steps.
-    agreed = {f"int_breaks__evaluated reads {fact}" for fact in ("fct_reconciliation", "fct_transaction_versions")}
+    agreed = {"int_breaks__evaluated reads fct_reconciliation"}
     # The first two facts of the bank are public; what is sought among them in between is a step.
     agreed |= {"int_bank__lines_to_match reads fct_bank_dues"}
     agreed |= {f"int_bank__batch_sets reads {fact}" for fact in ("fct_bank_dues", "fct_bank_reference_fits")}
