@@ -35,8 +35,30 @@
 {% endmacro %}
 
 {#
-    Clients and days whose period holds a reading, a movement or a bank line that came, changed or went since `this` last
-    looked. A reading closes its own day and opens the next one; an instant belongs to the first reading from it on.
+    What PayShack says has moved in the periods of a CTE. Period by period through the index: `offset` keeps the
+    planner, which cannot know how few there are, from reading the history instead.
+#}
+{% macro movements_of_periods(periods) %}
+    select
+        {{ periods }}.business_date as closing_date,
+        found.*
+    from {{ periods }}
+    cross join lateral (
+        select movements.merchant, movements.transaction_id, movements.flow, movements.kind, movements.amount
+        from {{ ref('fct_movements') }} as movements
+        where
+            movements.merchant = {{ periods }}.merchant
+            and movements.moved_at > {{ periods }}.opening_at
+            and movements.moved_at <= {{ periods }}.closing_at
+            and movements.source = 'payshack'
+        offset 0
+    ) as found
+{% endmacro %}
+
+{#
+    Clients and days whose period holds a reading, a movement or a bank line that came, changed or went since `this`
+    last looked. A reading closes its own day and opens the next one; an instant belongs to the first reading from it
+    on.
 #}
 {% macro touched_balances() %}
     select merchant, business_date

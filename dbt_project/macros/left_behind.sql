@@ -58,8 +58,8 @@
 {% endmacro %}
 
 {#
-    Pre-hook of fct_movements, before it drops the movements of changed records: a record may have none any more, or have
-    them at another time or client. Only balances go by them, so only PayShack's are noted.
+    Pre-hook of fct_movements, before it drops the movements of changed records: a record may have none any more, or
+    have them at another time or client. Only balances go by them, so only PayShack's are noted.
 #}
 {% macro log_movements_left_behind() %}
     {% if is_incremental() %}

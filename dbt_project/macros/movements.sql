@@ -15,8 +15,8 @@
 {% endmacro %}
 
 {#
-    Pre-hook: the movements of a changed record are written anew as a whole; a record may have none any more. As an array,
-    because only then the planner always takes the index.
+    Pre-hook: the movements of a changed record are written anew as a whole; a record may have none any more. As an
+    array, because only then the planner always takes the index.
 #}
 {% macro drop_changed_movements() %}
     {% if is_incremental() %}

@@ -49,8 +49,8 @@ readings as (
 
 ),
 
--- The day's last word; of the days that this run has seen, and never behind what is known. By name, too: under the old one a
--- renamed client keeps what was last read of it.
+-- The day's last word; of the days that this run has seen, and never behind what is known. By name, too: under the old
+-- one a renamed client keeps what was last read of it.
 newest as (
 
     select distinct on (client_id, merchant, business_date) *

@@ -41,30 +41,25 @@ client_projects as (
 
 ),
 
+movements as (
+
+    {{ movements_of_periods('affected') }}
+
+),
+
 moved as (
 
     select
-        affected.merchant,
-        affected.business_date,
+        movements.merchant,
+        movements.closing_date as business_date,
         sum(movements.amount) filter (where movements.kind = 'payment' and movements.flow = 'payin') as payins,
         sum(movements.amount) filter (where movements.kind = 'payment' and movements.flow = 'payout') as payouts,
         sum(movements.amount) filter (where movements.kind <> 'payment') as returned,
         -sum(records.fee) filter (where movements.kind = 'payment') as fees
-    from affected
-    {# Period by period through the index: the planner cannot know how few there are, and would read the history instead. #}
-    cross join lateral (
-        select within.*
-        from {{ ref('fct_movements') }} as within
-        where
-            within.merchant = affected.merchant
-            and within.moved_at > affected.opening_at
-            and within.moved_at <= affected.closing_at
-            and within.source = 'payshack'
-        offset 0
-    ) as movements
+    from movements
     inner join {{ ref('fct_transactions') }} as records
         on movements.transaction_id = records.transaction_id
-    group by affected.merchant, affected.business_date
+    group by movements.merchant, movements.closing_date
 
 ),
 

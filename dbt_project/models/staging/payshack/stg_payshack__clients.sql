@@ -27,28 +27,36 @@ clients as (
     from clients
     where clients.client_id is not null
 
+),
+
+newest as (
+
+    select
+        clients.client_id,
+        (
+            select max(snapshots.observed_at)
+            from snapshots
+            where snapshots.client_id = clients.client_id
+        ) as observed_at
+    from clients
+    where clients.client_id is not null
+
 )
 
 select
-    clients.client_id,
+    newest.client_id,
     {{ client_name('versions.payload') }} as client_name,
-    newest.balance,
+    trim_scale(snapshots.balance) as balance,
     'INR' as currency,
     versions.payload ->> 'status' as status_raw,
     versions.source_created_at as created_at,
     newest.observed_at
-from clients
-cross join lateral (
-    select
-        snapshots.content_hash,
-        trim_scale(snapshots.balance) as balance,
-        snapshots.observed_at
-    from snapshots
-    where snapshots.client_id = clients.client_id
-    order by snapshots.observed_at desc
-    limit 1
-) as newest
+from newest
+inner join snapshots
+    on
+        newest.client_id = snapshots.client_id
+        and newest.observed_at = snapshots.observed_at
 left join versions
     on
-        clients.client_id = versions.record_id
-        and newest.content_hash = versions.content_hash
+        snapshots.client_id = versions.record_id
+        and snapshots.content_hash = versions.content_hash
