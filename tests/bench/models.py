@@ -26,6 +26,7 @@ from pipelines.core import embedded_postgres
 from pipelines.core.postgres import connect, prepare_warehouse
 from pipelines.core.settings import Settings, load_settings
 from pipelines.defs.model.manifest import parsed_project
+from pipelines.defs.model.runner import SESSION_OPTIONS
 from tests.history import fill_history, refund
 from tests.integration.dbt.conftest import Warehouse
 
@@ -131,6 +132,9 @@ def _run(warehouse: Warehouse, now: datetime, *flags: str) -> dict[str, float]:
 
 def _bare_postgres(url: str) -> tuple[float, float]:
     with connect(url, autocommit=True, application="bench") as connection:
+        # On the terms that the models have.
+        for term in SESSION_OPTIONS.split("-c ")[1:]:
+            connection.execute("select set_config(%s, %s, false)", term.strip().split("=", 1))
         for side in ("vima", "payshack"):
             connection.execute(SIDES.format(side=side).encode())
             connection.execute(f"vacuum analyze {side}".encode())
