@@ -70,7 +70,6 @@ moved as (
         members.flow,
         coalesce(members.currency, movements.currency, 'unknown') as currency,
         members.side,
-        members.currency is null as is_attempt,
         sum(case members.flow when 'payout' then -movements.amount else movements.amount end) as amount,
         count(distinct movements.transaction_id) as items
     from members
@@ -81,8 +80,7 @@ moved as (
         members.project,
         members.flow,
         coalesce(members.currency, movements.currency, 'unknown'),
-        members.side,
-        members.currency is null
+        members.side
 
 ),
 
@@ -159,22 +157,6 @@ explained as (
         count(*) as items
     from named
     group by business_date, project, flow, currency, position, cause
-    union all
-    select
-        moved.business_date,
-        moved.project,
-        moved.flow,
-        moved.currency,
-        causes.position,
-        causes.cause,
-        sum(case moved.side when 'vima' then moved.amount else -moved.amount end) as amount,
-        sum(moved.items) as items
-    from moved
-    inner join causes
-        on causes.cause = 'attempts'
-    where moved.is_attempt
-    group by moved.business_date, moved.project, moved.flow, moved.currency, causes.position, causes.cause
-    having sum(case moved.side when 'vima' then moved.amount else -moved.amount end) <> 0
 
 ),
 
