@@ -21,9 +21,12 @@
     know how few days there are, and would read the history; what joins them afterwards takes the pairs.
 #}
 {% macro of_days(row, days='touched', row_day='settlement_day', day='settlement_day') -%}
-    {{ row }}.project = any(array(select {{ days }}.project from {{ days }}))
-    and {{ row }}.{{ row_day }} = any(array(select {{ days }}.{{ day }} from {{ days }}))
+    {{ row }}.project = any(array(select listed.project from {{ days }} as listed))
+    and {{ row }}.{{ row_day }} = any(array(select listed.{{ day }} from {{ days }} as listed))
 {%- endmacro %}
+
+{# Ends a subquery that is to be asked row by row, through its index, for the same reason. #}
+{% macro asked_one_by_one() %} offset 0 {% endmacro %}
 
 {#
     Post-hook of a table with references. Without the list of what is not sorted in yet: the look-ups come right behind the
@@ -166,6 +169,7 @@
         from {{ scope }} as scope
         inner join {{ this }} as fits
             on scope.bank_line_id = fits.bank_line_id
+        where fits.bank_line_id = any(array(select ids.bank_line_id from {{ scope }} as ids))
     {% endset %}
     {{ note_changed_bank_days(days) }}
 {% endmacro %}
@@ -200,22 +204,24 @@
     settlement day may be the next one, to a week past the cycle.
 #}
 {% macro days_of_near_lines(touched) %}
-    select distinct days.project, near_days.day::date as value_date
+    select distinct days.project, reached.reached_day::date as value_date
     from {{ touched }} as days
     inner join {{ ref('bank_accounts') }} as accounts
         on days.project = accounts.project
     cross join lateral generate_series(
         days.settlement_day - 2, days.settlement_day + accounts.cycle_days + 8, interval '1 day'
-    ) as near_days (day)
+    ) as reached (reached_day)
 {% endmacro %}
 
 {% macro lines_near_touched_days(model=none) %}
-    with near_days as materialized ({{ days_of_near_lines('(' ~ touched_bank_days(model=model) ~ ')') }})
-    select banked.bank_line_id
-    from near_days
-    inner join {{ ref('int_bank__lines') }} as banked
-        on near_days.project = banked.project and near_days.value_date = banked.value_date
-    where {{ of_days('banked', 'near_days', 'value_date', 'value_date') }}
+    select near_lines.bank_line_id
+    from ({{ days_of_near_lines('(' ~ touched_bank_days(model=model) ~ ')') }}) as near_days
+    cross join lateral (
+        select banked.bank_line_id
+        from {{ ref('int_bank__lines') }} as banked
+        where banked.project = near_days.project and banked.value_date = near_days.value_date
+        {{ asked_one_by_one() }}
+    ) as near_lines
     union
     select bank_line_id
     from {{ ref('int_bank__lines') }}

@@ -49,6 +49,9 @@ settlements as (
             select 1
             from {{ ref('fct_bank_reference_fits') }} as fits
             where fits.movement_id = dues.movement_id
+            {% if is_incremental() %}
+            {{ asked_one_by_one() }}
+            {% endif %}
         )
         {% if is_incremental() %}
         and {{ of_days('dues') }}
@@ -84,18 +87,26 @@ candidates as (
         days.net_amount,
         days.movement_ids
     from days
-    inner join {{ ref('int_bank__lines') }} as banked
-        on
-            days.project = banked.project
-            and days.currency = banked.currency
-            and banked.value_date between days.settlement_day and days.settlement_day + days.cycle_days + 1
-    where
-        banked.amount > 0
-        and not exists (
-            select 1
-            from {{ ref('fct_bank_reference_fits') }} as fits
-            where fits.bank_line_id = banked.bank_line_id
-        )
+    cross join lateral (
+        select
+            near_lines.bank_line_id,
+            near_lines.amount
+        from {{ ref('int_bank__lines') }} as near_lines
+        where
+            near_lines.project = days.project
+            and near_lines.currency = days.currency
+            and near_lines.value_date between days.settlement_day and days.settlement_day + days.cycle_days + 1
+            and near_lines.amount > 0
+            and not exists (
+                select 1
+                from {{ ref('fct_bank_reference_fits') }} as fits
+                where fits.bank_line_id = near_lines.bank_line_id
+                {% if is_incremental() %}
+                {{ asked_one_by_one() }}
+                {% endif %}
+            )
+        {{ asked_one_by_one() }}
+    ) as banked
 
 ),
 

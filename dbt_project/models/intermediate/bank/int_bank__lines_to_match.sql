@@ -88,28 +88,33 @@ beginnings as (
 
 ),
 
--- Which of several a reference leads to depends on all that references tie together. Through the index of references, one by
--- one: `offset` keeps the planner from pairing all lines with all payments.
+-- Which of several a reference leads to depends on all that references tie together.
 tied as (
 
     select bank_line_id from beginnings
     union
     select other_lines.bank_line_id
     from tied
-    inner join lines
-        on tied.bank_line_id = lines.bank_line_id
-    cross join lateral (
+    inner join lateral (
+        select
+            found.project,
+            found.reference_numbers
+        from lines as found
+        where found.bank_line_id = tied.bank_line_id
+        {{ asked_one_by_one() }}
+    ) as tied_lines on true
+    inner join lateral (
         select found.reference_numbers
         from dues as found
-        where found.project = lines.project and found.reference_numbers && lines.reference_numbers
-        offset 0
-    ) as tied_dues
-    cross join lateral (
+        where found.project = tied_lines.project and found.reference_numbers && tied_lines.reference_numbers
+        {{ asked_one_by_one() }}
+    ) as tied_dues on true
+    inner join lateral (
         select found.bank_line_id
         from lines as found
-        where found.project = lines.project and found.reference_numbers && tied_dues.reference_numbers
-        offset 0
-    ) as other_lines
+        where found.project = tied_lines.project and found.reference_numbers && tied_dues.reference_numbers
+        {{ asked_one_by_one() }}
+    ) as other_lines on true
 
 )
 {% else %}
@@ -127,6 +132,5 @@ select
     lines.project,
     lines.value_date,
     lines.reach_days
-from tied
-inner join lines
-    on tied.bank_line_id = lines.bank_line_id
+from lines
+where lines.bank_line_id = any(array(select tied.bank_line_id from tied))

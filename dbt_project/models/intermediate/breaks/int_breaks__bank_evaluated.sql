@@ -110,7 +110,7 @@ line_ids as (
     select bank_line_id from states
     where movement_id is null
     {% else %}
-    select near_lines.bank_line_id from ({{ lines_near_touched_days('int_breaks__transitions') }}) as near_lines
+    {{ lines_near_touched_days('int_breaks__transitions') }}
     union
     select bank_line_id from touched_states
     where movement_id is null
@@ -169,40 +169,44 @@ judged_movements as (
 judged_lines as (
 
     select
-        {{ bank_item('bank_line', 'lines.bank_line_id') }} as reconciliation_id,
-        {{ bank_day_key('lines.project', 'lines.value_date') }} as reconciliation_key,
+        {{ bank_item('bank_line', 'found_lines.bank_line_id') }} as reconciliation_id,
+        {{ bank_day_key('found_lines.project', 'found_lines.value_date') }} as reconciliation_key,
         false as is_gone,
         -- An account of no project is compared with nothing.
-        lines.outcome = 'missing_provider' and lines.project is not null as is_break,
-        lines.outcome = 'matched' as is_settled,
-        lines.outcome as bank_outcome,
+        found_lines.outcome = 'missing_provider' and found_lines.project is not null as is_break,
+        found_lines.outcome = 'matched' as is_settled,
+        found_lines.outcome as bank_outcome,
         'missing_provider' as reason,
         'medium' as severity,
-        lines.project,
-        lines.currency,
+        found_lines.project,
+        found_lines.currency,
         null as order_key,
         null as movement_id,
-        lines.bank_line_id,
+        found_lines.bank_line_id,
         settled.payshack_transaction_id,
         null::numeric as payshack_amount,
-        abs(lines.amount) as unsigned_amount,
+        abs(found_lines.amount) as unsigned_amount,
         null as exposure_side,
-        lines.value_date as business_date,
+        found_lines.value_date as business_date,
         -- The bank gives no instant.
-        {{ end_of_day('lines.value_date - 1') }} as event_at,
+        {{ end_of_day('found_lines.value_date - 1') }} as event_at,
         settled.first_seen_at as payshack_first_seen_at,
-        lines.observed_at as bank_first_seen_at,
+        found_lines.observed_at as bank_first_seen_at,
         jsonb_build_array(
-            lines.bank_line_id,
-            lines.value_date,
-            lines.currency,
-            trim_scale(lines.amount),
-            lines.reference,
+            found_lines.bank_line_id,
+            found_lines.value_date,
+            found_lines.currency,
+            trim_scale(found_lines.amount),
+            found_lines.reference,
             settled.movement_ids
         ) as evidence
     from line_ids
-    inner join lines
-        on line_ids.bank_line_id = lines.bank_line_id
+    inner join lateral (
+        select found.*
+        from {{ ref('fct_bank_lines') }} as found
+        where found.bank_line_id = line_ids.bank_line_id
+        {{ asked_one_by_one() }}
+    ) as found_lines on true
     -- What it settles, through the index of its settlement day.
     left join lateral (
         select
@@ -213,16 +217,16 @@ judged_lines as (
         inner join records
             on settlements.transaction_id = records.transaction_id
         where
-            settlements.settlement_day = lines.settlement_day
+            settlements.settlement_day = found_lines.settlement_day
             and settlements.outcome = 'matched'
-            and settlements.bank_line_id = lines.bank_line_id
+            and settlements.bank_line_id = found_lines.bank_line_id
     ) as settled on true
     where
-        (lines.outcome = 'missing_provider' and lines.project is not null)
+        (found_lines.outcome = 'missing_provider' and found_lines.project is not null)
         or exists (
             select 1
             from states
-            where states.reconciliation_id = {{ bank_item('bank_line', 'lines.bank_line_id') }}
+            where states.reconciliation_id = {{ bank_item('bank_line', 'found_lines.bank_line_id') }}
         )
 
 ),

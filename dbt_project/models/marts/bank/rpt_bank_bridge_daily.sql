@@ -36,13 +36,7 @@ lines as (
     where
         all_lines.project is not null
         {% if is_incremental() %}
-        and (
-            all_lines.settlement_day = any(array(select days.settlement_day from touched as days))
-            or (
-                all_lines.settlement_day is null
-                and all_lines.value_date = any(array(select days.settlement_day from touched as days))
-            )
-        )
+        and ({{ of_days('all_lines') }} or {{ of_days('all_lines', row_day='value_date') }})
         {% endif %}
 
 ),
