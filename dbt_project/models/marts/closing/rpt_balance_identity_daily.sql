@@ -11,7 +11,7 @@
     )
 }}
 
--- depends_on: {{ ref('int_bank__lines') }}
+-- depends_on: {{ ref('int_bank__lines') }}, {{ ref('bank_accounts') }}
 
 with
 
