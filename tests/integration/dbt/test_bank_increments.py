@@ -184,7 +184,7 @@ def decide(warehouse: Warehouse) -> None:
 def test_what_is_told_in_pieces_ends_where_a_rebuild_does(dbt_warehouse: Warehouse) -> None:
     warehouse = dbt_warehouse
     built = ("build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
-    run(warehouse, *built, select=(READ, "break_explanations"))
+    run(warehouse, *built, select=(*READ, "break_explanations"))
     warehouse.query(ACCOUNTS, {"projects": PROJECTS})
     for portion in Arrivals(1).portions():
         with connect(warehouse.url) as connection:
