@@ -14,9 +14,8 @@ from pipelines.core.errors import ModelError
 from pipelines.core.redaction import redact
 from pipelines.defs.model.manifest import environment
 from pipelines.defs.model.runner import THREADS, dbt_environment
+from pipelines.defs.model.shadow import LIFE_OF_BREAKS
 
-# What people had decided lies in the log of breaks, which the scratch database has as it was: read, not continued.
-LEFT_OUT = ("path:models/intermediate/breaks",)
 REPORTED = ("+fct_movements", "+rpt_reconciliation_daily", "+rpt_bridge_daily", "+rpt_tolerance_ledger")
 
 
@@ -24,7 +23,15 @@ def build_elsewhere(scratch: Scratch) -> None:
     """Build what a day's report is read from. Raises ModelError."""
     variables = {"now": scratch.now.isoformat(), "business_timezone": scratch.business_timezone}
     arguments = ["build", "--full-refresh", "--select", *REPORTED, "--vars", json.dumps(variables)]
-    arguments += ["--exclude", *LEFT_OUT, "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
+    # What people had decided lies in the log of breaks, which the scratch database has as it was: read, not continued.
+    arguments += [
+        "--exclude",
+        LIFE_OF_BREAKS,
+        "--exclude-resource-type",
+        "unit_test",
+        "--exclude-resource-type",
+        "test",
+    ]
     outcome = _invoke(scratch.project, scratch.url, arguments)
     if not outcome.success:
         failed = [str(node.message) for node in getattr(outcome.result, "results", None) or [] if node.message]

@@ -111,22 +111,16 @@ tolerance_ledger as (
 -- One per row of which another row has something to say.
 told as (
 
+    {% for side in ['vima', 'payshack'] -%}
     select
         compared.reconciliation_id,
         true as is_duplicate_utr,
         null::numeric as tolerated_so_far
     from compared
     inner join sharing_references
-        on compared.vima_transaction_id = sharing_references.transaction_id
+        on compared.{{ side }}_transaction_id = sharing_references.transaction_id
     union all
-    select
-        compared.reconciliation_id,
-        true as is_duplicate_utr,
-        null::numeric as tolerated_so_far
-    from compared
-    inner join sharing_references
-        on compared.payshack_transaction_id = sharing_references.transaction_id
-    union all
+    {% endfor -%}
     select
         reconciliation_id,
         false as is_duplicate_utr,
