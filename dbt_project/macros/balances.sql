@@ -114,7 +114,5 @@
     delete from {{ this }} as report
     using ({{ touched_balances() }}) as touched
     where report.merchant = touched.merchant and report.business_date = touched.business_date
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}

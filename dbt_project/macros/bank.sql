@@ -33,16 +33,14 @@
     rows, and each of them would read that list.
 #}
 {% macro index_references() %}
-    {%- if is_incremental() -%}
-    select 1
-    {%- else -%}
+    {%- if not is_incremental() -%}
     create index on {{ this }} using gin (reference_numbers) with (fastupdate = off)
     {%- endif -%}
 {% endmacro %}
 
 {# Hook: note the days that a query says. A shadow keeps no state. #}
 {% macro note_bank_days(days) %}
-    {% if is_shadow() %} select 1 {% else %}
+    {% if not is_shadow() %}
     insert into intermediate.left_behind (model, project, business_date)
     select distinct '{{ this.identifier }}', days.project, days.settlement_day
     from ({{ days }}) as days
@@ -51,14 +49,12 @@
 
 {# The same in a run over what changed; a rebuild notes all days, by note_all_days_when_rebuilt. #}
 {% macro note_changed_bank_days(days) %}
-    {% if is_incremental() %} {{ note_bank_days(days) }} {% else %} select 1 {% endif %}
+    {% if is_incremental() %} {{ note_bank_days(days) }} {% endif %}
 {% endmacro %}
 
 {# Post-hook of a table that was rebuilt: whatever stands on it is to be written anew. #}
 {% macro note_all_days_when_rebuilt() %}
-    {% if is_incremental() %}
-    select 1
-    {% else %}
+    {% if not is_incremental() %}
     {{ note_bank_days('select project, settlement_day from ' ~ this) }}
     {% endif %}
 {% endmacro %}
@@ -73,8 +69,6 @@
         known.project = touched.project
         and known.settlement_day = touched.settlement_day
         and {{ of_days('known') }}
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -178,8 +172,6 @@
     {% if is_incremental() %}
     delete from {{ this }}
     where bank_line_id = any(array(select scope.bank_line_id from {{ ref('int_bank__lines_to_match') }} as scope))
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -232,8 +224,6 @@
     {% if is_incremental() %}
     delete from {{ this }}
     where bank_line_id = any(array({{ lines_near_touched_days() }}))
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -261,8 +251,6 @@
         report.project = touched.project
         and report.settlement_day = touched.settlement_day
         and {{ of_days('report') }}
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 

@@ -17,7 +17,7 @@
 
 {# Pre-hook: note where this run's view of the world begins. #}
 {% macro note_pending(model=none) %}
-    {% if is_shadow() %} select 1 {% else %}
+    {% if not is_shadow() %}
     insert into intermediate.model_state (model, pending_xid)
     values ('{{ model or this.identifier }}', pg_snapshot_xmin(pg_current_snapshot())::text::bigint)
     on conflict (model) do update set pending_xid = excluded.pending_xid
@@ -26,7 +26,7 @@
 
 {# Post-hook, in the transaction of the rows: what was pending is now processed. #}
 {% macro note_processed(model=none) %}
-    {% if is_shadow() %} select 1 {% else %}
+    {% if not is_shadow() %}
     update intermediate.model_state
     set processed_xid = pending_xid
     where model = '{{ model or this.identifier }}'
@@ -39,7 +39,7 @@
     step has seen: a step that stayed at 0 would tell models_sensor for ever that rows wait.
 #}
 {% macro note_batch() %}
-    {% if is_shadow() %} select 1 {% else %}
+    {% if not is_shadow() %}
     insert into intermediate.model_state (model, pending_xid, processed_xid)
     select '{{ this.identifier }}', pending_xid, pending_xid
     from intermediate.model_state
@@ -50,7 +50,7 @@
 {% endmacro %}
 
 {% macro require_one_batch() %}
-    {% if is_shadow() %} select 1 {% else %}
+    {% if not is_shadow() %}
     do $$
     begin
         if (
@@ -69,17 +69,23 @@
     Lowest transaction id that `model` has not fully seen, as a number: the planner must know it to see that few rows are
     newer. Asked when the SQL is made, which is safe because no two runs overlap.
 #}
-{% macro processed_xid(model=none) -%}
+{% macro processed_xid(model_name=none) -%}
     {%- if not execute -%} 0
     {%- else -%}
-    {%- set asked -%}
-        select coalesce(max(processed_xid), 0)
-        from intermediate.model_state
-        where
-            model = '{{ model or this.identifier }}'
-            and processed_xid <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-    {%- endset -%}
-    {{ run_query(asked).columns[0].values()[0] }}
+    {%- set name = model_name or this.identifier -%}
+    {#- Once a model and not once a mention, of which there are dozens; dbt's `model` lives as long as what is asked here. -#}
+    {%- set known = model.setdefault('processed_xids', {}) -%}
+    {%- if name not in known -%}
+        {%- set asked -%}
+            select coalesce(max(processed_xid), 0)
+            from intermediate.model_state
+            where
+                model = '{{ name }}'
+                and processed_xid <= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+        {%- endset -%}
+        {%- do known.update({name: run_query(asked).columns[0].values()[0]}) -%}
+    {%- endif -%}
+    {{ known[name] }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -108,14 +114,12 @@
 
 {# Post-hook of an incremental table: the planner gets figures at once where everything is new. #}
 {% macro analyze_when_rebuilt() %}
-    {% if is_incremental() %} select 1 {% else %} analyze {{ this }} {% endif %}
+    {% if not is_incremental() %} analyze {{ this }} {% endif %}
 {% endmacro %}
 
 {# Post-hook of an incremental table: indexes of columns that few rows have; a condition on one of them implies its presence. #}
 {% macro index_where_present(columns) %}
-    {%- if is_incremental() -%}
-    select 1
-    {%- else -%}
+    {%- if not is_incremental() -%}
     {%- for column in columns %}
     create index on {{ this }} ({{ column }}) where {{ column }} is not null;
     {%- endfor %}
@@ -124,9 +128,7 @@
 
 {# Post-hook of fct_reconciliation: what suggestions are sought for. #}
 {% macro index_missing_rows() %}
-    {%- if is_incremental() -%}
-    select 1
-    {%- else -%}
+    {%- if not is_incremental() -%}
     create index on {{ this }} (business_date) where outcome in ('missing_vima', 'missing_payshack')
     {%- endif -%}
 {% endmacro %}

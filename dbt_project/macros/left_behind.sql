@@ -19,8 +19,6 @@
         (known.reconciliation_key, known.utr, known.rrn, known.project, known.flow, known.business_date)
         is distinct from
         (refreshed.reconciliation_key, refreshed.utr, refreshed.rrn, refreshed.project, refreshed.flow, refreshed.business_date)
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -36,8 +34,6 @@
         (known.project, known.flow, known.business_date)
         is distinct from
         (judged.project, judged.flow, judged.business_date)
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -52,8 +48,6 @@
             from intermediate.int_reconciliation__compared as judged
             where judged.reconciliation_id = known.reconciliation_id
         )
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -69,7 +63,5 @@
     where
         known.transaction_id = any(array({{ changed_movement_records() }}))
         and known.source = 'payshack'
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}

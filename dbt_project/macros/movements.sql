@@ -22,8 +22,6 @@
     {% if is_incremental() %}
     delete from {{ this }} as known
     where known.transaction_id = any(array({{ changed_movement_records() }}))
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -51,7 +49,5 @@
         report.business_date = touched.business_date
         and report.project = touched.project
         and report.flow = touched.flow
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}

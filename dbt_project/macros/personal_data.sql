@@ -52,7 +52,5 @@
         from {{ relation }} as changed
         where changed.changed_xid >= {{ processed_xid() }}
     ))
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}

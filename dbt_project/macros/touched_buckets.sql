@@ -43,8 +43,6 @@
     select distinct source, bucket_at
     from {{ this }}
     where changed_xid = {{ current_xid() }}
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -77,8 +75,6 @@
         report.{{ column }} = touched.{{ key }}
         and report.source = touched.source
         {% if clock %} and report.clock = '{{ clock }}' {% endif %}
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 
@@ -86,7 +82,5 @@
 {% macro empty_in_place() %}
     {% if is_incremental() %}
     delete from {{ this }}
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}

@@ -18,8 +18,6 @@
         report.business_date = touched.business_date
         and report.project = touched.project
         and report.flow = touched.flow
-    {% else %}
-    select 1
     {% endif %}
 {% endmacro %}
 

@@ -45,15 +45,16 @@ class Warehouse:
         outcome = self.invoke(now, ["run", "--full-refresh", *(("--select", *select) if select else ())])
         assert outcome.success, outcome.exception or [r.message for r in outcome.result.results if r.message]
 
-    def invoke(self, now: datetime, arguments: Sequence[str]) -> Any:
-        """dbt with any arguments; what it returns."""
+    def invoke(self, now: datetime, arguments: Sequence[str], manifest: Any = None) -> Any:
+        """dbt with any arguments, over the project or what a test has made of it; what it returns."""
         from dbt.cli.main import dbtRunner
 
         work = str(self._settings(now).psp_home / "dbt" / "test")
         variables = json.dumps({"now": now.isoformat(), "business_timezone": "Asia/Kolkata"})
         flags = ["--vars", variables, "--target-path", work, "--log-path", work, "--no-write-json"]
         with _profile(self.url):
-            return dbtRunner(manifest=self.project.as_manifest()).invoke([*arguments, *project_flags(), *flags])
+            runner = dbtRunner(manifest=manifest or self.project.as_manifest(unit_tests=True))
+            return runner.invoke([*arguments, *project_flags(), *flags])
 
     def query(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
         """Rows of a statement, committed."""

@@ -8,6 +8,12 @@ from tests.integration.dbt.conftest import Warehouse
 from tests.integration.dbt.worlds import World, insert_log
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+MISSAID = {
+    "fct_movements": "amount is numeric and should be integer",
+    "rpt_failures": "bank is missing and should be text",
+    "rpt_source_health": "lag_seconds is numeric and should be no column",
+}
+"""What is said when a contract names another type, a column too many, and one too few: of all three ways to build a mart."""
 
 
 def test_everything_builds_and_every_test_passes(dbt_warehouse: Warehouse) -> None:
@@ -26,11 +32,21 @@ def test_everything_builds_and_every_test_passes(dbt_warehouse: Warehouse) -> No
     assert kinds["test"] >= 114
 
 
-def test_a_build_without_data_is_sound(dbt_warehouse: Warehouse) -> None:
+def test_a_build_without_data_is_sound_and_its_contracts_are_kept(dbt_warehouse: Warehouse) -> None:
     outcome = dbt_warehouse.invoke(NOW, ["build", "--exclude-resource-type", "unit_test"])
     assert outcome.success, [result.message for result in outcome.result or [] if result.status != "pass"]
     assert dbt_warehouse.marts()["fct_reconciliation"] == []
     assert len(dbt_warehouse.marts()["rpt_source_health"]) == 4
+    before = dbt_warehouse.marts()
+    contracts = dbt_warehouse.project.as_manifest()
+    columns = {mart: contracts.nodes[f"model.psp.{mart}"].columns for mart in MISSAID}
+    columns["fct_movements"]["amount"] = columns["fct_movements"]["amount"].replace(data_type="integer")
+    columns["rpt_failures"]["bank"] = columns["rpt_failures"]["project"].replace(name="bank")
+    del columns["rpt_source_health"]["lag_seconds"]
+    for mart, said in MISSAID.items():
+        refused = dbt_warehouse.invoke(NOW, ["run", "--full-refresh", "--select", mart], contracts)
+        assert said in str([result.message for result in refused.result])
+    assert dbt_warehouse.marts() == before
 
 
 def test_a_step_rebuilt_alone_cannot_make_the_mart_forget(dbt_warehouse: Warehouse) -> None:
