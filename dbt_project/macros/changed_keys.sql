@@ -117,22 +117,6 @@
     {% if not is_incremental() %} analyze {{ this }} {% endif %}
 {% endmacro %}
 
-{# Post-hook of an incremental table: indexes of columns that few rows have; a condition on one of them implies its presence. #}
-{% macro index_where_present(columns) %}
-    {%- if not is_incremental() -%}
-    {%- for column in columns %}
-    create index on {{ this }} ({{ column }}) where {{ column }} is not null;
-    {%- endfor %}
-    {%- endif -%}
-{% endmacro %}
-
-{# Post-hook of fct_reconciliation: what suggestions are sought for. #}
-{% macro index_missing_rows() %}
-    {%- if not is_incremental() -%}
-    create index on {{ this }} (business_date) where outcome in ('missing_vima', 'missing_payshack')
-    {%- endif -%}
-{% endmacro %}
-
 {# Whether two rows say the same in `columns`, by value and not by how a session would print them. #}
 {% macro same_values(one, other, columns) -%}
     ({{ one }}.{{ columns | join(', ' ~ one ~ '.') }}) is not distinct from ({{ other }}.{{ columns | join(', ' ~ other ~ '.') }})

@@ -34,10 +34,3 @@
         {%- endif %}
     {%- endfor %}
 {% endmacro %}
-
-{# Post-hook of fct_transaction_versions: words that no seed knows are few, and looked for by when they were read. #}
-{% macro index_unmapped_versions() %}
-    {%- if not is_incremental() -%}
-    create index on {{ this }} (observed_at) where status = 'unmapped'
-    {%- endif -%}
-{% endmacro %}

@@ -193,3 +193,15 @@
         6
     )
 {%- endmacro %}
+
+{# The full five minutes of a span's last day, out of the CTE `buckets`. Of how short that is the planner knows nothing. #}
+{% macro buckets_of_last_day(span) %}
+    select *
+    from buckets
+    where
+        buckets.source = {{ span }}.source
+        and buckets.flow = {{ span }}.flow
+        and buckets.bucket_at >= {{ span }}.last_day_begins_at
+        and buckets.bucket_at < {{ span }}.last_bucket_at
+    {{ asked_one_by_one() }}
+{% endmacro %}

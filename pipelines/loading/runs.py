@@ -7,7 +7,7 @@ that ends. Whoever loads the same source next closes the lines that dead process
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,8 @@ def open_load(settings: Settings, *, source: str, mode: str, scope: str) -> Iter
         else:
             report.duration_seconds = time.monotonic() - began
             _end(connection, run_id, report, settings.clock(), None)
+        finally:
+            _give_right_back(connection, report)
 
 
 def _lock_of(source: str, mode: str, scope: str) -> int:
@@ -95,6 +97,12 @@ def _take_right(connection: psycopg.Connection, report: LoadReport) -> None:
             f"{report.source} ({report.mode}, {report.scope}) is already being loaded by another process.",
             fix="wait for it to end; nothing needs to be done",
         )
+
+
+def _give_right_back(connection: psycopg.Connection, report: LoadReport) -> None:
+    """At once: a closed session keeps its rights until the server has noticed, and the next load would be refused."""
+    with suppress(psycopg.Error):  # the session is gone, and the right with it
+        connection.execute("select pg_advisory_unlock(%s)", (_lock_of(report.source, report.mode, report.scope),))
 
 
 def _close_dead_lines(connection: psycopg.Connection, source: str, now: datetime) -> None:

@@ -12,7 +12,7 @@
         post_hook=[
             "{{ note_processed() }}",
             "{{ index_where_present(['review_at', 'awaited_watermark', 'tolerated_difference']) }}",
-            "{{ index_missing_rows() }}",
+            "{{ index_rows_that_differ() }}",
             "{{ analyze_when_rebuilt() }}",
         ],
         indexes=[

@@ -5,9 +5,8 @@
         on_schema_change='fail',
         group='transactions',
         pre_hook="{{ note_pending() }}",
-        post_hook=["{{ note_processed() }}", "{{ analyze_when_rebuilt() }}"],
+        post_hook=["{{ note_processed() }}", "{{ index_transactions() }}", "{{ analyze_when_rebuilt() }}"],
         indexes=[
-            {'columns': ['business_date', 'project', 'status', 'source']},
             {'columns': ['created_at', 'transaction_id']},
             {'columns': ['order_key']},
             {'columns': ['source_txn_id']},

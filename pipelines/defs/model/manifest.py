@@ -5,9 +5,10 @@
                                                                partial_parse.msgpack  what dbt itself takes back
                                                                run.msgpack            the same, less what no run needs
 
-A parse costs seconds, taking the kept form back 0.2 s, and what a run needs of it a third of that. A manifest holds the database's name: it is parsed for one name
-and pointed at the database in use when it is read, so a project is parsed once, wherever its data are. `vars` do not
-matter: a manifest handed to dbt is never parsed again, whatever the vars of the run.
+A parse costs seconds, taking the kept form back 0.2 s, and what a run needs of it a third of that. A manifest holds the
+database's name: it is parsed for one name and pointed at the database in use when it is read, so a project is parsed
+once, wherever its data are. `vars` do not matter: a manifest handed to dbt is never parsed again, whatever the vars of
+the run.
 """
 
 import contextlib

@@ -130,6 +130,20 @@ def clean_key(value: object) -> str | None:
     return key or None
 
 
+def check_words(*values: object) -> None:
+    """States, names, currencies and references, which the models group by and index: none longer than a key may be.
+
+    Raises RecordProblem; what is no text counts as the text that it would be read as.
+    """
+    for value in values:
+        if value is None or type(value) is int:
+            continue
+        if len(value if isinstance(value, str) else str(value)) > MAX_KEY_LENGTH:
+            raise RecordProblem(
+                "oversized_word", f"a state, name or reference is longer than {MAX_KEY_LENGTH} characters"
+            )
+
+
 # What Python and PostgreSQL read alike: either would accept forms that the other refuses.
 _INSTANT_TEXT = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?", re.ASCII

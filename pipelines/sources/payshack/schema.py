@@ -8,6 +8,7 @@ from pipelines.sources.common.records import (
     Payload,
     RecordProblem,
     RecordSpec,
+    check_words,
     clean_key,
     microseconds,
     parse_instant,
@@ -17,6 +18,7 @@ CURRENCY = "INR"
 VOLATILE = frozenset({"callbackStatus", "callbackResponse"})
 MONEY_STATES = frozenset({"success", "refunded", "cb_refunded", "returned"})
 AMOUNT_FIELDS = ("amount", "paidAmount", "netAmount", "txnCharges", "totalCommissionAmount")
+WORD_FIELDS = ("txnStatus", "status", "clientName", "transactionType", "currency", "utr", "rrn", "spTxnId")
 BALANCE_FIELDS = ("balance", "walletBalance")
 
 
@@ -48,6 +50,7 @@ def _order(payload: Payload) -> int | None:
 
 
 def _check_transaction(payload: Payload) -> None:
+    check_words(*map(payload.get, WORD_FIELDS))
     for name in AMOUNT_FIELDS:
         value = payload.get(name)
         # Most are whole rupees, and those are whole paise.

@@ -5,9 +5,21 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.core.money import MAX_MAGNITUDE, minor_unit_exponents, parse_amount, to_minor
-from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, clean_key, parse_instant
+from pipelines.sources.common.records import Payload, RecordProblem, RecordSpec, check_words, clean_key, parse_instant
 
 INT64_MAX = 2**63 - 1
+
+WORD_FIELDS = (
+    *("payment_status", "current_status", "project", "credentials_owner"),
+    *("payment_method_code", "reference_id", "complete_currency"),
+)
+WORD_PATHS = (
+    ("card_start", 0, "currency"),
+    *(("card_finish", 0, name) for name in ("utr", "rrn")),
+    *(("payment_custom_data", name) for name in ("utr", "rrn")),
+    ("create_params", "params", "payment", "amount", "currency"),
+    ("create_params", "params", "payment", "client", "country"),
+)
 
 
 def dig(value: Any, *path: str | int) -> Any:
@@ -57,6 +69,7 @@ def _without_rates(block: Payload) -> Payload:
 
 
 def _check(payload: Payload) -> None:
+    check_words(*map(payload.get, WORD_FIELDS), *(dig(payload, *path) for path in WORD_PATHS))
     if order_number(payload.get("operation_update_id")) is None:
         raise RecordProblem("missing_order", "operation_update_id is absent or not a 64-bit number")
     completed = _amount(payload.get("complete_amount"), "complete_amount")

@@ -13,7 +13,7 @@ MISSAID = {
     "rpt_failures": "bank is missing and should be text",
     "rpt_source_health": "lag_seconds is numeric and should be no column",
 }
-"""What is said when a contract names another type, a column too many, and one too few: of all three ways to build a mart."""
+"""What is said of another type, a column too many and one too few, in each of the three ways to build a mart."""
 
 
 def test_everything_builds_and_every_test_passes(dbt_warehouse: Warehouse) -> None:

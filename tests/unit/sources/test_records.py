@@ -130,6 +130,8 @@ def test_facts_and_provenance_are_in_every_row() -> None:
         (record(operation_id=""), "missing_id"),
         (record(operation_id="x" * (MAX_KEY_LENGTH + 1)), "oversized_key"),
         (record(client_operation_id="x" * (MAX_KEY_LENGTH + 1)), "oversized_key"),
+        (record(project="x" * (MAX_KEY_LENGTH + 1)), "oversized_word"),
+        (record(payment_custom_data={"utr": ["x" * MAX_KEY_LENGTH]}), "oversized_word"),
         (record(operation_created_at="yesterday"), "unparseable_time"),
         (record(operation_created_at=1768491980195), "unparseable_time"),
         (record(operation_update_id=None), "missing_order"),

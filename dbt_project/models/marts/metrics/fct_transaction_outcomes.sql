@@ -9,7 +9,7 @@
         indexes=[
             {'columns': ['source', 'bucket_at']},
             {'columns': ['source', 'business_date']},
-            {'columns': ['awaited_since']},
+            {'columns': ['source', 'flow', 'awaited_since']},
             {'columns': ['changed_xid']},
         ],
     )

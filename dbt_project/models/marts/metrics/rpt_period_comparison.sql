@@ -127,12 +127,8 @@ measured as (
         buckets.currency,
         {{ listed('buckets', measures) }}
     from placed
-    inner join buckets
-        on
-            placed.source = buckets.source
-            and placed.flow = buckets.flow
-            and placed.last_day_begins_at <= buckets.bucket_at
-            and placed.last_bucket_at > buckets.bucket_at
+    -- A day at most, span by span and by index, which is why it cannot be a CTE.
+    cross join lateral ({{ buckets_of_last_day('placed') }}) as buckets  -- noqa: ST05
     union all
     select
         placed.period,
