@@ -68,6 +68,12 @@ def big_marts(transactions: int, home: Path | None = None) -> Iterator[Settings]
             embedded_postgres.stop(settings)
 
 
+def running_marts(home: Path) -> Settings:
+    """Settings over the marts of a server that runs already."""
+    url = embedded_postgres.start(load_settings({"PSP_HOME": str(home)}))
+    return load_settings({"PSP_HOME": str(home), "PSP_DATABASE_URL": url, "PSP_NOW": NOW.isoformat()})
+
+
 def build(transactions: int, home: Path) -> Settings:
     """Make the marts in the embedded server of `home`, and say how long it took."""
     began = time.monotonic()

@@ -32,8 +32,8 @@ from pipelines.core.postgres_process import binaries
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.sidecar.datasets import DATASETS, described
-from tests.bench.big_marts import big_marts
-from tests.bench.sidecar_reads import fresh_key, running_marts, running_sidecar
+from tests.bench.big_marts import big_marts, running_marts
+from tests.bench.sidecar_reads import fresh_key, running_sidecar
 
 MIN_SHARE, MAX_MEGABYTES, MAX_BUSY_SECONDS = 0.5, 300, 1.0
 TOTALS = "select count(*), sum(amount), sum(fee) from marts.fct_transactions"

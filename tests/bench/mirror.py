@@ -21,8 +21,7 @@ from pipelines.core.postgres import READER, connect
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
 from pipelines.mirror.refresh import mirror_folder, refresh_mirror
-from tests.bench.big_marts import big_marts
-from tests.bench.sidecar_reads import running_marts
+from tests.bench.big_marts import big_marts, running_marts
 
 QUESTION = """
 select

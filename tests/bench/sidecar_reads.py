@@ -22,12 +22,11 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.core import embedded_postgres
 from pipelines.core.postgres import connect
 from pipelines.core.runtime import database_url
-from pipelines.core.settings import Settings, load_settings
+from pipelines.core.settings import Settings
 from pipelines.sidecar.keys import create_key, revoke_key
-from tests.bench.big_marts import NOW, big_marts
+from tests.bench.big_marts import NOW, big_marts, running_marts
 from tests.bench.load import Asked, clients, percentile
 from tests.integration.sidecar.conftest import sidecar_process, wait_until_up
 from tests.sandbox import free_port
@@ -48,12 +47,6 @@ def main() -> int:
         settings = running_marts(asked.home) if asked.home else stack.enter_context(big_marts(asked.transactions))
         settings, process = stack.enter_context(running_sidecar(settings))
         return measure(settings, process)
-
-
-def running_marts(home: Path) -> Settings:
-    """Settings over the marts of a server that runs already."""
-    url = embedded_postgres.start(load_settings({"PSP_HOME": str(home)}))
-    return load_settings({"PSP_HOME": str(home), "PSP_DATABASE_URL": url, "PSP_NOW": NOW.isoformat()})
 
 
 @contextmanager

@@ -24,9 +24,9 @@ import psutil
 from pipelines.core.postgres import FRESHNESS_CHANNEL, connect
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
-from tests.bench.big_marts import big_marts
+from tests.bench.big_marts import big_marts, running_marts
 from tests.bench.load import percentile
-from tests.bench.sidecar_reads import fresh_key, running_marts, running_sidecar
+from tests.bench.sidecar_reads import fresh_key, running_sidecar
 
 CLIENTS, PING_SECONDS = 1000, 2.0
 MAX_P99_SECONDS, MAX_GROWTH = 1.0, 1.1

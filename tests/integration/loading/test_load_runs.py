@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.core.errors import ConflictError, LoadError, SourceUnavailable
+from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings
-from pipelines.loading import sink
+from pipelines.loading import runs, sink
 from pipelines.loading.runs import open_load
 from pipelines.sources.vima.source import vima_resource
 from tests.integration.loading.conftest import value
@@ -53,6 +55,20 @@ def killed(settings: Settings, warehouse: str) -> "subprocess.Popen[str]":
     process.wait()
     process.stdout.close()
     return process
+
+
+def test_a_load_gives_its_right_back_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server notices late that a session was closed: here it never does."""
+    with ExitStack() as sessions:
+        unclosed = lambda *args, **options: nullcontext(sessions.enter_context(connect(*args, **options)))  # noqa: E731
+        monkeypatch.setattr(runs, "connect", unclosed)
+        for _ in range(2):
+            with open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+                pass
+        with pytest.raises(LoadError), open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+            raise LoadError("it failed", fix="none")
+        with open_load(settings, source="vima", mode="window", scope="2026-01-14"):
+            pass
 
 
 def test_one_load_of_a_scope_at_a_time_and_others_beside_it(settings: Settings, db: psycopg.Connection) -> None:
