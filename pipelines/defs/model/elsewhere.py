@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.closing.rebuild import Scratch
 from pipelines.core.errors import ModelError
 from pipelines.core.redaction import redact
+from pipelines.defs.model.dbt_runner import dbt_runner
 from pipelines.defs.model.manifest import environment
 from pipelines.defs.model.runner import THREADS, dbt_environment
 from pipelines.defs.model.shadow import LIFE_OF_BREAKS
@@ -43,11 +44,8 @@ def build_elsewhere(scratch: Scratch) -> None:
 
 
 def _invoke(project: Path, url: str, arguments: Sequence[str]) -> Any:
-    # Heavy: a second of imports.
-    from dbt.cli.main import dbtRunner
-
     flags = ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(project / "target")]
     flags += ["--log-path", str(project / "logs"), "--threads", str(THREADS), "--no-write-json"]
     flags += ["--no-send-anonymous-usage-stats", "--log-level", "none", "--log-level-file", "none"]
     with environment(dbt_environment(url)):
-        return dbtRunner().invoke([*arguments, *flags])
+        return dbt_runner().invoke([*arguments, *flags])

@@ -29,6 +29,7 @@ from pipelines.core.errors import DatabaseError, ModelError
 from pipelines.core.redaction import redact
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.defs.model.dbt_runner import dbt_runner
 
 PROJECT = PROJECT_ROOT / "dbt_project"
 SOURCE_SUFFIXES = frozenset({".sql", ".yml", ".yaml", ".csv", ".md"})
@@ -141,13 +142,11 @@ def _sources() -> Iterator[Path]:
 
 
 def _parse(folder: Path) -> None:
-    from dbt.cli.main import dbtRunner
-
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
     flags = [*project_flags(), "--target-path", str(unfinished), "--log-path", str(unfinished)]
     with environment({"DBT_PSP_DBNAME": DEFAULT_DATABASE}):
-        outcome = dbtRunner().invoke(["parse", *flags])
+        outcome = dbt_runner().invoke(["parse", *flags])
     if not outcome.success:
         shutil.rmtree(unfinished, ignore_errors=True)
         reason = redact(str(outcome.exception or "dbt gave no reason")).strip()

@@ -23,6 +23,7 @@ from pipelines.core.postgres import TRANSFORMER, advisory_key, connect
 from pipelines.core.redaction import redact
 from pipelines.core.runtime import database_url
 from pipelines.core.settings import Settings
+from pipelines.defs.model.dbt_runner import dbt_runner
 from pipelines.defs.model.manifest import PROJECT, ParsedProject, content_fingerprint, environment, project_flags
 
 _log = logging.getLogger(__name__)
@@ -128,9 +129,7 @@ def _arguments(settings: Settings, *, depth: Depth, select: Sequence[str], full_
 
 
 def _invoke(project: ParsedProject, arguments: list[str], on_event: Callable[[Any], None] | None) -> Any:
-    from dbt.cli.main import dbtRunner
-
-    return dbtRunner(manifest=project.as_manifest(), callbacks=[on_event] if on_event else []).invoke(arguments)
+    return dbt_runner(project.as_manifest(), [on_event] if on_event else []).invoke(arguments)
 
 
 def dbt_environment(url: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from psycopg import sql
 from pipelines.core.errors import ModelError
 from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
+from pipelines.defs.model.dbt_runner import dbt_runner
 from pipelines.defs.model.manifest import ParsedProject, environment, project_flags
 from pipelines.defs.model.runner import THREADS, dbt_environment
 
@@ -48,9 +49,6 @@ def build_shadow(
     variables: Mapping[str, str] | None = None,
 ) -> None:
     """Build `select` into the shadow schemas; without `seeds` those that are there stay. Raises ModelError."""
-    # Heavy: a second of imports.
-    from dbt.cli.main import dbtRunner
-
     told = {"now": now.isoformat(), "business_timezone": settings.psp_business_timezone, **(variables or {})}
     work = str(settings.psp_home / "dbt" / "shadow")
     arguments = ["build", "--full-refresh", *project_flags(), "--threads", str(THREADS), "--vars", json.dumps(told)]
@@ -60,7 +58,7 @@ def build_shadow(
     if not seeds:
         arguments += ["--exclude-resource-type", "seed"]
     with environment(dbt_environment(url)):
-        outcome = dbtRunner(manifest=_moved(project.as_manifest())).invoke(arguments)
+        outcome = dbt_runner(_moved(project.as_manifest())).invoke(arguments)
     if not outcome.success:
         failed = [str(node.message) for node in getattr(outcome.result, "results", None) or [] if node.message]
         reason = " ".join(redact(str(outcome.exception or "; ".join(failed))).split())[:500]

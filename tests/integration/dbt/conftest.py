@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 
 from pipelines.core.postgres import TRANSFORMER, connect
 from pipelines.core.settings import Settings
+from pipelines.defs.model.dbt_runner import dbt_runner
 from pipelines.defs.model.manifest import ParsedProject, environment, parsed_project, project_flags
 from pipelines.defs.model.runner import SESSION_OPTIONS, ModelReport, run_models
 
@@ -47,13 +48,11 @@ class Warehouse:
 
     def invoke(self, now: datetime, arguments: Sequence[str], manifest: Any = None) -> Any:
         """dbt with any arguments, over the project or what a test has made of it; what it returns."""
-        from dbt.cli.main import dbtRunner
-
         work = str(self._settings(now).psp_home / "dbt" / "test")
         variables = json.dumps({"now": now.isoformat(), "business_timezone": "Asia/Kolkata"})
         flags = ["--vars", variables, "--target-path", work, "--log-path", work, "--no-write-json"]
         with _profile(self.url):
-            runner = dbtRunner(manifest=manifest or self.project.as_manifest(unit_tests=True))
+            runner = dbt_runner(manifest or self.project.as_manifest(unit_tests=True))
             return runner.invoke([*arguments, *project_flags(), *flags])
 
     def query(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
