@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.core.postgres import connect
 from pipelines.core.settings import Settings, load_settings
-from tests.conftest import Loaded, copy_database, drop_database
+from tests.conftest import Loaded, copy_database, drop_database, take_parsed_models
 
 OURS = ("PSP_", "VIMA_", "PAYSHACK_", "DAGSTER_")
 HELD_BY_THE_HOME = ("dlt", "dbt", "postgres")
@@ -61,7 +61,9 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
-def made_platform(loaded: Loaded, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def made_platform(
+    loaded: Loaded, server_url: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """Made once a module: loading the definitions costs seconds."""
     from pipelines.definitions import defs
 
@@ -69,6 +71,7 @@ def made_platform(loaded: Loaded, server_url: str, tmp_path_factory: pytest.Temp
     home = tmp_path_factory.mktemp("platform") / "home"
     source = Path(loaded.providers.environment["PSP_HOME"])
     shutil.copytree(source, home, ignore=shutil.ignore_patterns(*HELD_BY_THE_HOME))
+    take_parsed_models(parsed_models, home)
     environment = loaded.providers.environment | {"PSP_DATABASE_URL": url, "PSP_HOME": str(home)}
     with pytest.MonkeyPatch.context() as patch:
         set_environment(patch, environment)

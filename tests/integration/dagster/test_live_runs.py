@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from pipelines.core.postgres import advisory_key, connect, sqlalchemy_url
-from tests.conftest import Loaded, copy_database, drop_database
+from tests.conftest import Loaded, copy_database, drop_database, take_parsed_models
 from tests.integration.dagster.conftest import OURS
 from tests.sandbox import STANDING_AT
 
@@ -85,13 +85,16 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(loaded: Loaded, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(
+    loaded: Loaded, server_url: str, parsed_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Live]:
     """A daemon that has just been started over a loaded warehouse."""
     url = copy_database(server_url, loaded.template)
     home = tmp_path_factory.mktemp("live")
     shutil.copytree(
         loaded.providers.environment["PSP_HOME"], home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("dlt", "dbt")
     )
+    take_parsed_models(parsed_models, home)
     (home / "dagster").mkdir()
     shutil.copy(ROOT / "dagster.yaml", home / "dagster" / "dagster.yaml")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

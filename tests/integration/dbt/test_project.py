@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.core.settings import load_settings
 from pipelines.defs.model.manifest import PROJECT, parsed_project
+from tests.conftest import take_parsed_models
 
 Node = Mapping[str, Any]
 
@@ -42,9 +43,10 @@ WITHOUT_RULES = frozenset(
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Node:
-    settings = load_settings({"PSP_HOME": str(tmp_path_factory.mktemp("home"))})
-    return parsed_project(settings).as_json()
+def manifest(tmp_path_factory: pytest.TempPathFactory, parsed_models: Path) -> Node:
+    home = tmp_path_factory.mktemp("home")
+    take_parsed_models(parsed_models, home)
+    return parsed_project(load_settings({"PSP_HOME": str(home)})).as_json()
 
 
 @pytest.fixture(scope="module")

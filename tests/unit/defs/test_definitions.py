@@ -2,24 +2,28 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from pipelines.definitions import defs
+from tests.conftest import take_parsed_models
 
 FEED_JOBS = {"vima_feed_job": "vima", "payshack_feed_job": "payshack"}
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The definitions as every Dagster process loads them, over an empty PSP_HOME."""
+def repository(tmp_path_factory: pytest.TempPathFactory, parsed_models: Path) -> Iterator[Any]:
+    """The definitions as every Dagster process loads them, over a PSP_HOME without data."""
+    home = tmp_path_factory.mktemp("home")
+    take_parsed_models(parsed_models, home)
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("PSP_", "VIMA_", "PAYSHACK_", "DAGSTER_")):
                 patch.delenv(name)
-        patch.setenv("PSP_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("PSP_HOME", str(home))
         yield defs().get_repository_def()
 
 
